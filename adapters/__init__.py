@@ -1,0 +1,1 @@
+"""How steploom meets the world: one folder for each outside system."""

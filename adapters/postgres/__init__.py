@@ -1,0 +1,1 @@
+"""Postgres: the definitions, the instances, the step records and the audit events."""

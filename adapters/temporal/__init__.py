@@ -1,0 +1,1 @@
+"""Temporal: the client, the search attributes, and a server for development."""

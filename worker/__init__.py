@@ -1,0 +1,1 @@
+"""What runs a definition: the interpreter, the Temporal workflow and the worker process."""

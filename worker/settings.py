@@ -1,0 +1,93 @@
+"""Every setting of steploom, read from ``STEPLOOM_*`` environment variables.
+
+``docs/settings.md`` is checked against this class by a test, so a field's description is its docs.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where the services are, and how the worker behaves."""
+
+    model_config = SettingsConfigDict(env_prefix="STEPLOOM_", extra="ignore", frozen=True)
+
+    temporal_address: str | None = Field(
+        default=None,
+        description="Host and port of Temporal's frontend, such as localhost:7233. Not set: the "
+        "server that `steploom dev` runs in this folder.",
+    )
+    temporal_namespace: str = Field(default="default", description="Temporal namespace.")
+    temporal_api_key: SecretStr | None = Field(
+        default=None, description="API key for Temporal Cloud. Turns TLS on."
+    )
+    temporal_tls: bool = Field(default=False, description="Connect to Temporal with TLS.")
+    temporal_tls_ca: Path | None = Field(
+        default=None, description="PEM file of the CA that signed Temporal's certificate."
+    )
+    temporal_tls_cert: Path | None = Field(
+        default=None, description="PEM file of the client certificate (mutual TLS)."
+    )
+    temporal_tls_key: Path | None = Field(
+        default=None, description="PEM file of the client certificate's key."
+    )
+    temporal_ui_url: str | None = Field(
+        default=None, description="Base URL of Temporal's web UI, for the links that we print."
+    )
+    task_queue: str = Field(default="steploom", description="Temporal task queue of the worker.")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Postgres, as postgresql://user:password@host:port/database. Not set: the "
+        "server that `steploom dev` runs in this folder.",
+    )
+    database_pool_size: int = Field(
+        default=8, ge=2, le=200, description="Connections that one worker keeps to Postgres."
+    )
+    tasks: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Python modules with tasks, separated by commas, beside those of the "
+        "`steploom.tasks` entry points.",
+    )
+    max_cached_workflows: int = Field(
+        default=1000, ge=0, description="Runs that a worker keeps in memory between their steps."
+    )
+    max_concurrent_activities: int = Field(
+        default=100, ge=1, description="Tasks that one worker runs at a time."
+    )
+    max_concurrent_workflow_tasks: int = Field(
+        default=100, ge=2, description="Runs that one worker advances at a time."
+    )
+    liveness_timeout: timedelta = Field(
+        default=timedelta(seconds=30),
+        description="How long a worker may be silent before a task that it runs is given to "
+        "another, for steps that set no heartbeatTimeout (seconds, or ISO 8601).",
+    )
+    graceful_shutdown: timedelta = Field(
+        default=timedelta(seconds=10),
+        description="How long running tasks may go on after the worker was asked to stop "
+        "(seconds, or ISO 8601).",
+    )
+    http_allow: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Hosts or networks (CIDR) that core.http may reach although they are "
+        "private, separated by commas.",
+    )
+    sandbox: bool = Field(
+        default=False,
+        description="Run the interpreter inside the SDK's workflow sandbox (slower; the tests do).",
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = Field(default="auto", description="console, json, or auto (by terminal).")
+
+    @field_validator("tasks", "http_allow", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
