@@ -17,6 +17,7 @@ import semver
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -70,6 +71,11 @@ def _short_description(text: str) -> str:
     return text
 
 
+def _whole_number(value: Any) -> Any:
+    # JSON has one kind of number: 3.0 is 3, and some programs can only write the former.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 WorkflowId = Annotated[str, Field(pattern=WORKFLOW_ID_PATTERN)]
 StepId = Annotated[str, Field(pattern=STEP_ID_PATTERN)]
 Version = Annotated[str, Field(max_length=50), AfterValidator(_semantic_version)]
@@ -77,6 +83,7 @@ Duration = Annotated[str, AfterValidator(_exact_duration)]
 CalendarDuration = Annotated[str, AfterValidator(_calendar_duration)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, AfterValidator(_short_description)]
+WHOLE_NUMBER = BeforeValidator(_whole_number)
 #: CEL, without ``${ }``.
 Condition = Annotated[str, Field(min_length=1)]
 #: Any JSON value; strings may hold ``${ expression }``.
@@ -114,10 +121,10 @@ class _Part(BaseModel):
 class RetryPolicy(_Part):
     """How often a task is tried, and how long is waited in between."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=1_000_000)] = 3
+    max_attempts: Annotated[int, Field(ge=1, le=1_000_000), WHOLE_NUMBER] = 3
     delay: Duration = "PT1S"
     strategy: Literal["exponential", "fixed"] = "exponential"
-    backoff_rate: Annotated[float, Field(ge=1.0, le=1000.0, strict=False)] = 2.0
+    backoff_rate: Annotated[float, Field(ge=1.0, le=1000.0)] = 2.0
     max_delay: Duration | None = None
     non_retryable_errors: list[str] = Field(default_factory=list)
 
@@ -155,8 +162,8 @@ class ForEach(_Part):
     """Runs a step's task and branches once for each item of a list."""
 
     items: Mapping
-    max_concurrency: Annotated[int, Field(ge=1, le=500)] = 10
-    tolerated_failures: Annotated[int, Field(ge=0)] = 0
+    max_concurrency: Annotated[int, Field(ge=1, le=500), WHOLE_NUMBER] = 10
+    tolerated_failures: Annotated[int, Field(ge=0), WHOLE_NUMBER] = 0
 
 
 class Compensation(_Part):
@@ -216,7 +223,7 @@ class UiComponent(_Part):
 
     component_id: Annotated[str, Field(min_length=1, max_length=255)]
     condition: Condition | None = None
-    priority: Annotated[float, Field(strict=False)] = 0
+    priority: float = 0
     context: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -228,10 +235,14 @@ class ExecutionLog(_Part):
     metadata: list[str] = Field(default_factory=list)
 
 
+def _only_failed() -> list[Literal["failed", "cancelled"]]:
+    return ["failed"]
+
+
 class Rollback(_Part):
     """When and how the compensations of completed steps run."""
 
-    on: list[Literal["failed", "cancelled"]] = Field(default_factory=lambda: ["failed"])
+    on: list[Literal["failed", "cancelled"]] = Field(default_factory=_only_failed)
     order: Literal["reverse", "parallel"] = "reverse"
 
 

@@ -6,6 +6,7 @@ only use exact ones, because nobody can say how many seconds a month has.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from functools import lru_cache
 
@@ -20,13 +21,31 @@ class DurationError(ValueError):
     """A text that is not a duration of the wanted kind. The message is one plain sentence."""
 
 
+#: The notation, as the published JSON Schema has it too: capitals, no sign, a fraction of seconds
+#: alone. ``whenever`` by itself takes ``pt5m`` and ``+PT5M``.
+_DAYS = r"[0-9]+W(?:[0-9]+D)?|[0-9]+D"
+_WEEKS = r"(?:[0-9]+W)?(?:[0-9]+D)?"
+_DATE = rf"(?:[0-9]+Y(?:[0-9]+M)?{_WEEKS}|[0-9]+M{_WEEKS}|{_DAYS})"
+_SECONDS = r"[0-9]+(?:[.,][0-9]{1,9})?S"
+_TIME = rf"T(?:[0-9]+H(?:[0-9]+M)?(?:{_SECONDS})?|[0-9]+M(?:{_SECONDS})?|{_SECONDS})"
+CALENDAR_PATTERN = rf"^P(?:{_DATE}(?:{_TIME})?|{_TIME})$"
+EXACT_PATTERN = rf"^P(?:(?:{_DAYS})(?:{_TIME})?|{_TIME})$"
+_NOTATION = re.compile(CALENDAR_PATTERN)
+_FRACTION = re.compile(r"[0-9][.,][0-9]+[DHMWY]")
+
+
 def _parse(text: str) -> ItemizedDelta:
+    if text.startswith("-") and _NOTATION.fullmatch(text[1:]):
+        raise DurationError(f"{text!r} is negative")
+    if not _NOTATION.fullmatch(text):
+        raise DurationError(
+            f"{text!r:.80} is not an ISO 8601 duration such as PT30S, PT5M or P30D"
+            + (" (only seconds can have a fraction)" if _FRACTION.search(text) else "")
+        )
     try:
         return ItemizedDelta.parse_iso(text)
     except ValueError:
-        raise DurationError(
-            f"{text!r} is not an ISO 8601 duration such as PT30S, PT5M or P30D"
-        ) from None
+        raise DurationError(f"{text!r:.80} is longer than can be counted") from None
 
 
 @lru_cache(maxsize=4096)
@@ -42,8 +61,6 @@ def parse_duration(text: str) -> timedelta:
         raise DurationError(
             f"{text!r} has years or months, whose length varies: use weeks, days or hours"
         )
-    if text.startswith("-") or delta.sign() < 0:
-        raise DurationError(f"{text!r} is negative")
     try:
         result = timedelta(
             weeks=delta.get("weeks") or 0,
@@ -62,9 +79,7 @@ def parse_duration(text: str) -> timedelta:
 
 def check_calendar_duration(text: str) -> str:
     """Returns the text if it is a duration, calendar units allowed (``retention``)."""
-    delta = _parse(text)
-    if text.startswith("-") or delta.sign() < 0:
-        raise DurationError(f"{text!r} is negative")
+    _parse(text)
     return text
 
 

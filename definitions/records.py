@@ -111,6 +111,16 @@ class TransitionRecord(_Record):
     decision: Decision
 
 
+class CompensationRecord(_Record):
+    """A completed step was rolled back (``compensated``), or its compensation failed."""
+
+    kind: Literal["compensation"] = "compensation"
+    seq: int
+    path: str
+    iteration: int
+    compensated: bool
+
+
 class InstanceRecord(_Record):
     """The run itself at a flush: everything of ``workflow_instances`` that changes."""
 
@@ -137,7 +147,8 @@ class AuditEvent(_Record):
 
 
 Record = Annotated[
-    StepRecord | TransitionRecord | InstanceRecord | AuditEvent, Field(discriminator="kind")
+    StepRecord | TransitionRecord | CompensationRecord | InstanceRecord | AuditEvent,
+    Field(discriminator="kind"),
 ]
 
 

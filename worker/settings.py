@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="How long a worker may be silent before a task that it runs is given to "
         "another, for steps that set no heartbeatTimeout (seconds, or ISO 8601).",
     )
+    history_limit: int = Field(
+        default=3000,
+        ge=1,
+        le=40_000,
+        description="Events in a run's history after which it continues as a new one by itself.",
+    )
     graceful_shutdown: timedelta = Field(
         default=timedelta(seconds=10),
         description="How long running tasks may go on after the worker was asked to stop "

@@ -1,0 +1,116 @@
+"""The activities as Temporal sees them: one for every task, and two of our own.
+
+Tasks share one dynamic activity, so the activity's type in Temporal's UI is the task's id, and a
+task that nobody serves is an answer (``UnknownTask``) rather than a run that waits for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from temporalio import activity
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from activities.attempt import AttemptInfo, AttemptRunner, Failure
+from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope
+from definitions.names import RECORD_ACTIVITY, RESOLVE_ACTIVITY
+from definitions.records import RecordBatch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from activities.runs import RunActivities
+
+#: Seconds between the signs of life that a task gets for free. Cancellation arrives with them.
+BEAT = 2.0
+
+
+class Activities:
+    """All activities of one worker."""
+
+    def __init__(self, attempts: AttemptRunner, runs: RunActivities, *, identity: str) -> None:
+        self._attempts = attempts
+        self._runs = runs
+        self._identity = identity
+
+    def all(self) -> list[Callable[..., Any]]:
+        """What a Temporal worker is given."""
+        return [self.run_task, self.resolve, self.record]
+
+    @activity.defn(dynamic=True)
+    async def run_task(self, arguments: Sequence[RawValue]) -> Any:
+        """Runs one attempt of the task that the activity is named after."""
+        info = activity.info()
+        converter = activity.payload_converter()
+        try:
+            given, sent = (converter.from_payload(one.payload) for one in arguments)
+            envelope = TaskEnvelope.model_validate(sent)
+        except ValueError as error:
+            raise ApplicationError(
+                f"{info.activity_type} was not called by a steploom run: {error}",
+                type="InputError",
+                non_retryable=True,
+            ) from None
+        beat = _beater()
+        attempt = AttemptInfo(number=info.attempt, worker=self._identity, beat=beat)
+        try:
+            async with _alive(beat, automatic=not info.is_local and not envelope.own_heartbeats):
+                return await self._attempts.run(info.activity_type, given, envelope, attempt)
+        except Failure as failure:
+            details = FailureDetails(
+                code=failure.info.code, details=failure.info.details, attempt=info.attempt
+            )
+            raise ApplicationError(
+                failure.info.message,
+                details.to_json(),
+                type=failure.info.type,
+                non_retryable=not failure.retryable,
+            ) from failure.__cause__
+
+    @activity.defn(name=RESOLVE_ACTIVITY)
+    async def resolve(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pins a run to its definition and writes its first record."""
+        resolved = await self._runs.resolve(ResolveRequest.model_validate(request))
+        return resolved.to_json()
+
+    @activity.defn(name=RECORD_ACTIVITY)
+    async def record(self, batch: dict[str, Any]) -> None:
+        """Writes what a run has kept."""
+        await self._runs.record(RecordBatch.model_validate(batch))
+
+
+def _beater() -> Callable[..., None]:
+    """A heartbeat that may be called from any thread."""
+    if activity.info().is_local:
+        return lambda *_: None
+    loop = asyncio.get_running_loop()
+    context = contextvars.copy_context()
+
+    def beat(*details: Any) -> None:
+        loop.call_soon_threadsafe(lambda: context.copy().run(activity.heartbeat, *details))
+
+    return beat
+
+
+@asynccontextmanager
+async def _alive(beat: Callable[..., None], *, automatic: bool) -> AsyncIterator[None]:
+    """Sends signs of life while the body runs, unless the task sends its own."""
+    if not automatic:
+        yield
+        return
+
+    async def signs() -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            beat()
+
+    sender = asyncio.create_task(signs())
+    try:
+        yield
+    finally:
+        sender.cancel()

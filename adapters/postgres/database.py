@@ -1,0 +1,153 @@
+"""The pool of connections, and the only way of opening a transaction.
+
+Every transaction says for which org it is (``app.current_org_id``), before anything else runs in
+it. The setting is local to the transaction, so that a connection never carries one tenant's id into
+another's work. Rows come as dictionaries.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+from typing_extensions import override
+
+from adapters.postgres.urls import describe, libpq_url, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+    from uuid import UUID
+
+    from definitions.jsontypes import Json
+
+#: A connection inside a transaction.
+Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
+
+#: Failures of ours with the data or with each other's locks, which libpq's class of "operational"
+#: errors also holds; all others of that class mean that the server is not there for us.
+RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure)
+
+
+def dump_json(value: Json) -> str:
+    """JSON text for ``jsonb``: integers with all their digits, no NaN."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+class Database:
+    """A pool of connections to one database.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``.
+        pool_size: The most connections kept at a time.
+        timeout: Seconds to wait for a connection before the database counts as unreachable.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8, timeout: float = 10.0) -> None:
+        self._url = libpq_url(url)
+        self._timeout = timeout
+        self._pool_size = pool_size
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            self._url,
+            open=False,
+            min_size=1,
+            max_size=pool_size,
+            timeout=timeout,
+            name="steploom",
+            configure=_configure,
+            # After a restart of the server every pooled connection is dead; without the check each
+            # of them would fail one transaction.
+            check=AsyncConnectionPool.check_connection,
+            kwargs={"row_factory": dict_row, **_connect_options(timeout)},
+        )
+
+    @override
+    def __str__(self) -> str:
+        return describe(self._url)
+
+    async def open(self) -> None:
+        """Connects.
+
+        Raises:
+            UnreachableError: The database does not answer.
+        """
+        try:
+            # The pool would go on trying and only say that it timed out; this says why, and soon.
+            probe = await psycopg.AsyncConnection.connect(
+                self._url, **_connect_options(self._timeout)
+            )
+            await probe.close()
+            await self._pool.open(wait=True, timeout=self._timeout)
+        except psycopg.OperationalError as error:
+            raise unreachable(self._url, error) from error
+
+    async def close(self) -> None:
+        """Closes all connections; transactions that are open are lost."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def transaction(self, org_id: UUID | None) -> AsyncIterator[Connection]:
+        """A transaction for one org (``None``: for none), committed unless its body raises.
+
+        Raises:
+            UnreachableError: The database did not answer. When that happens at the commit, it may
+                have been done all the same: what is written must bear being written again.
+        """
+        try:
+            async with (
+                self._pool.connection() as connection,
+                connection.transaction(),
+            ):
+                await connection.execute(
+                    "SELECT set_config('app.current_org_id', %s, true)",
+                    (str(org_id) if org_id else "",),
+                )
+                yield connection
+        except RETRYABLE:
+            raise
+        except (
+            psycopg.OperationalError,
+            psycopg.InterfaceError,
+            errors.ReadOnlySqlTransaction,
+        ) as error:
+            raise unreachable(self._url, error) from error
+
+
+def _connect_options(timeout: float) -> dict[str, Any]:
+    # A peer that vanishes without a word is noticed in about half a minute, not in the kernel's
+    # quarter of an hour.
+    return {
+        "application_name": "steploom",
+        "connect_timeout": max(2, round(timeout)),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
+
+
+async def _configure(connection: Connection) -> None:
+    # Times come back as UTC, whatever the server's own zone is.
+    await connection.set_autocommit(True)
+    await connection.execute("SET TIME ZONE 'UTC'")
+    await connection.set_autocommit(False)
+    set_json_dumps(dump_json, connection)
+    set_json_loads(json.loads, connection)

@@ -1,0 +1,223 @@
+"""Reads the record back: runs in pages, one run by any of its names, its steps and its events.
+
+Pages are cut by key (``started_at``, ``id``), never by offset: a page costs the same however far
+back it lies, and runs that start meanwhile move nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from psycopg import sql
+
+from definitions.errors import ConflictError, InvalidInputError, NotFoundError
+from definitions.views import AttemptView, AuditView, InstancePage, InstanceView, StepView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapters.postgres.database import Database
+    from definitions.statuses import InstanceStatus
+
+#: The most that one page holds.
+MAX_PAGE = 1000
+#: How many runs an ambiguous prefix lists.
+_CANDIDATES = 10
+
+_PREFIX = re.compile(r"^[0-9a-f]{8,32}$")
+
+_COLUMNS = (
+    "id, org_id, execution_id, first_run_id, workflow_definition_id, definition_version_id,"
+    " workflow_id, version, content_hash, status, current_step_id, error, trigger_event_id,"
+    " correlation_id, channel, external_id, user_id, idempotency_key, request_hash, metadata, tags,"
+    " interpreter_version, started_at, updated_at, completed_at"
+)
+#: A page leaves out what can be large.
+_BRIEF = sql.SQL(f"SELECT {_COLUMNS} FROM workflow_instances WHERE ")
+_WHOLE = sql.SQL(f"SELECT {_COLUMNS}, input, state, output FROM workflow_instances WHERE ")
+_NEWEST_FIRST = sql.SQL(" ORDER BY started_at DESC, id DESC LIMIT %(limit)s")
+
+#: What ``list_instances`` can ask for, by the name of its argument.
+_FILTERS = {
+    "status": sql.SQL("status = %(status)s"),
+    "workflow_id": sql.SQL("workflow_id = %(workflow_id)s"),
+    "correlation_id": sql.SQL("correlation_id = %(correlation_id)s"),
+    "since": sql.SQL("started_at >= %(since)s"),
+    "until": sql.SQL("started_at < %(until)s"),
+    "after_time": sql.SQL("(started_at, id) < (%(after_time)s, %(after_id)s)"),
+}
+
+_STEPS = """
+SELECT id, seq, path, iteration, step_id, task_id, name, status, input, output, error, started_at,
+       completed_at, attempts, decision, coalesce(votes, '[]') AS votes, waiting_for, compensated
+FROM step_records
+WHERE org_id = %(org)s AND instance_id = %(instance)s
+ORDER BY first_seq, started_at, path, iteration
+"""
+_ATTEMPTS = """
+SELECT path, iteration, attempt, status, input, output, error, started_at, completed_at, worker
+FROM step_attempts
+WHERE org_id = %(org)s AND instance_id = %(instance)s
+ORDER BY path, iteration, attempt
+"""
+_EVENTS = """
+SELECT event_id, event_timestamp, event_type, event_data, instance_id, seq
+FROM audit_events
+WHERE org_id = %(org)s AND instance_id = %(instance)s
+ORDER BY seq, event_timestamp
+"""
+
+
+class PostgresReader:
+    """The record, read-only. Every method sees one org alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_instances(
+        self,
+        org_id: UUID,
+        *,
+        status: InstanceStatus | None = None,
+        workflow_id: str | None = None,
+        correlation_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> InstancePage:
+        """A page of runs, newest first, without their ``input``, ``state`` and ``output``.
+
+        Args:
+            org_id: Whose runs.
+            status: Only these.
+            workflow_id: Only runs of this definition.
+            correlation_id: Only these.
+            since: Started at this time or later.
+            until: Started before this time.
+            limit: The most to return, up to ``MAX_PAGE``.
+            after: ``InstancePage.next`` of the page before.
+
+        Raises:
+            InvalidInputError: ``after`` is no such text, or ``limit`` is out of range.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError(f"a page holds 1 to {MAX_PAGE} runs, not {limit}")
+        after_time, after_id = _read_cursor(after)
+        values: dict[str, Any] = {
+            "status": status,
+            "workflow_id": workflow_id,
+            "correlation_id": correlation_id,
+            "since": since,
+            "until": until,
+            "after_time": after_time,
+            "after_id": after_id,
+        }
+        conditions = [text for name, text in _FILTERS.items() if values[name] is not None]
+        query = instances_query(conditions, brief=True)
+        # One more than asked for tells whether there is another page.
+        found = await self._instances(query, {**values, "org": org_id, "limit": limit + 1})
+        items = found[:limit]
+        more = len(found) > limit
+        return InstancePage(items=items, next=_cursor(items[-1]) if more else None)
+
+    async def find_instance(self, org_id: UUID, name: str) -> InstanceView:
+        """One run by its id, its execution id (then its latest run), or the id's beginning.
+
+        A beginning has at least eight hexadecimal digits.
+
+        Raises:
+            NotFoundError: No such run in this org.
+            ConflictError: Several ids begin so; the hint lists them.
+        """
+        exact = sql.SQL("(execution_id = %(name)s OR id = %(id)s)")
+        values = {"org": org_id, "name": name, "id": _uuid(name), "limit": 1}
+        found = await self._instances(instances_query([exact]), values)
+        if found:
+            return found[0]
+        digits = name.lower().replace("-", "")
+        if _PREFIX.match(digits):
+            between = sql.SQL("id BETWEEN %(low)s AND %(high)s")
+            low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+            values = {"org": org_id, "low": low, "high": high, "limit": _CANDIDATES}
+            found = await self._instances(instances_query([between]), values)
+        if len(found) > 1:
+            candidates = ", ".join(f"{run.id} ({run.workflow_id})" for run in found)
+            raise ConflictError(
+                f"{name!r} is the beginning of {len(found)} executions' ids",
+                hint=f"give more of it; candidates: {candidates}",
+            )
+        if not found:
+            raise NotFoundError("execution", name, hint="`steploom list` shows the latest")
+        return found[0]
+
+    async def find_by_idempotency_key(self, org_id: UUID, key: str) -> InstanceView | None:
+        """The first run that was started with this key, if there is one."""
+        condition = sql.SQL("idempotency_key = %(key)s")
+        values = {"org": org_id, "key": key, "limit": MAX_PAGE}
+        found = await self._instances(instances_query([condition]), values)
+        return found[-1] if found else None
+
+    async def steps(self, org_id: UUID, instance_id: UUID) -> Sequence[StepView]:
+        """The steps of a run in the order in which they began, each with its attempts."""
+        values = {"org": org_id, "instance": instance_id}
+        async with self._database.transaction(org_id) as connection:
+            steps = await (await connection.execute(_STEPS, values)).fetchall()
+            attempts = await (await connection.execute(_ATTEMPTS, values)).fetchall()
+        of_step: dict[tuple[str, int], list[AttemptView]] = {}
+        for row in attempts:
+            place = (row["path"], row["iteration"])
+            of_step.setdefault(place, []).append(AttemptView.model_validate(row))
+        return [
+            StepView.model_validate(
+                {**row, "attempt_records": of_step.get((row["path"], row["iteration"]), [])}
+            )
+            for row in steps
+        ]
+
+    async def audit_events(self, org_id: UUID, instance_id: UUID) -> Sequence[AuditView]:
+        """The audit events of a run, in their order."""
+        values = {"org": org_id, "instance": instance_id}
+        async with self._database.transaction(org_id) as connection:
+            cursor = await connection.execute(_EVENTS, values)
+            return [AuditView.model_validate(row) for row in await cursor.fetchall()]
+
+    async def _instances(self, query: sql.Composed, values: dict[str, Any]) -> list[InstanceView]:
+        async with self._database.transaction(values["org"]) as connection:
+            cursor = await connection.execute(query, values)
+            return [InstanceView.model_validate(row) for row in await cursor.fetchall()]
+
+
+def instances_query(conditions: Sequence[sql.SQL], *, brief: bool = False) -> sql.Composed:
+    """The query of a page of runs; all conditions hold."""
+    every = [sql.SQL("org_id = %(org)s"), *conditions]
+    return (_BRIEF if brief else _WHOLE) + sql.SQL(" AND ").join(every) + _NEWEST_FIRST
+
+
+def _cursor(last: InstanceView) -> str:
+    return f"{last.started_at.isoformat()}_{last.id}"
+
+
+def _read_cursor(text: str | None) -> tuple[datetime | None, UUID | None]:
+    if text is None:
+        return None, None
+    time, _, identity = text.rpartition("_")
+    try:
+        moment = datetime.fromisoformat(time)
+        if moment.tzinfo is None:
+            raise ValueError(time)
+        return moment, UUID(identity)
+    except ValueError:
+        raise InvalidInputError(
+            f"{text!r} is not the end of a page", hint="take it from `next` of the page before"
+        ) from None
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,206 @@
+"""Writes what runs leave behind, many batches in one transaction.
+
+Every step of every run passes here, and what a commit costs is mostly the commit itself. So a
+batch is queued, and one writer at a time takes all that have gathered while it wrote the last
+group: under load groups grow by themselves, without load nobody waits. A group holds one org,
+because a transaction does. When a group fails it is split, so that a bad batch harms itself alone.
+
+Writing is idempotent (see ``adapters.postgres.statements``), so whoever was not answered writes
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors
+
+from adapters.postgres import statements
+from adapters.postgres.database import RETRYABLE, dump_json
+from adapters.postgres.rows import layers, rows_of
+from definitions.errors import SteploomError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from uuid import UUID
+
+    from adapters.postgres.database import Connection, Database
+    from adapters.postgres.rows import BatchRows, Row
+    from definitions.records import RecordBatch
+
+#: The most that one transaction takes: batches, and bytes of their JSON.
+MAX_BATCHES = 256
+MAX_BYTES = 4 * 1024 * 1024
+#: Runs whose row is known to be there, so that it is not offered again with each batch.
+MAX_KNOWN_RUNS = 20_000
+#: How often a group is tried that lost to another writer's locks.
+_TRIES = 5
+
+_LOST = dump_json(
+    {
+        "type": "TimeoutError",
+        "code": "AttemptLost",
+        "message": "the attempt never answered: its worker stopped, or was given up",
+    }
+)
+
+#: In the order of their writing. Attempts come before steps, whose statement asks which were lost.
+_STATEMENTS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
+    (statements.STARTED, lambda batch: batch.started),
+    (statements.RUNS, lambda batch: batch.runs),
+    (statements.ATTEMPTS, lambda batch: batch.attempts),
+    (statements.CLOSE_EARLIER, lambda batch: batch.retried),
+    (statements.INSERT_EARLIER, lambda batch: batch.retried),
+    (statements.STEPS, lambda batch: batch.steps),
+    (statements.CLOSE_OF_ENDED, lambda batch: batch.ended),
+    (statements.FLUSHES, lambda batch: batch.flushes),
+    (statements.EVENTS, lambda batch: batch.events),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    rows: BatchRows
+    done: asyncio.Future[None]
+
+
+class PostgresRecorder:
+    """The ``definitions.ports.Recorder`` of a worker. One for each process and event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # The orgs take turns: the first one's batches are written next.
+        self._queues: OrderedDict[UUID, deque[_Queued]] = OrderedDict()
+        self._writer: asyncio.Task[None] | None = None
+        self._known_runs: OrderedDict[UUID, None] = OrderedDict()
+        self._closed = False
+
+    async def write(self, batch: RecordBatch) -> None:
+        """Commits a batch; returns when it is durable. The same batch again changes nothing.
+
+        A caller that is cancelled while it waits gives up the answer; the batch is written all the
+        same.
+
+        Raises:
+            UnreachableError: The database did not answer. All of it was written, or nothing.
+            SteploomError: Postgres refuses this batch, and would again.
+        """
+        if self._closed:
+            raise SteploomError("the recorder is closed")
+        queued = _Queued(rows_of(batch), asyncio.get_running_loop().create_future())
+        self._queues.setdefault(queued.rows.org_id, deque()).append(queued)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all(), name="recorder")
+        await queued.done
+
+    async def close(self) -> None:
+        """Takes no more batches, and returns when those that were taken are written or refused."""
+        self._closed = True
+        if self._writer is not None:
+            await asyncio.wait({self._writer})
+
+    async def _write_all(self) -> None:
+        group: list[_Queued] = []
+        try:
+            while self._queues:
+                group = self._take_group()
+                await self._write_group(group)
+        finally:
+            # Cancelled (the loop is going down): nobody may be left waiting for an answer.
+            left = [*group, *(queued for queue in self._queues.values() for queued in queue)]
+            self._queues.clear()
+            _answer(left, UnreachableError("Postgres", "the recorder was stopped"))
+
+    def _take_group(self) -> list[_Queued]:
+        org_id, queue = self._queues.popitem(last=False)
+        group = [queue.popleft()]
+        size = group[0].rows.size
+        while queue and len(group) < MAX_BATCHES and size + queue[0].rows.size <= MAX_BYTES:
+            size += queue[0].rows.size
+            group.append(queue.popleft())
+        if queue:
+            self._queues[org_id] = queue
+        return group
+
+    async def _write_group(self, group: Sequence[_Queued]) -> None:
+        try:
+            await self._commit_patiently([queued.rows for queued in group])
+        except UnreachableError as error:
+            _answer(group, error)
+        except Exception as error:  # noqa: BLE001 (whatever it is, its waiters must be answered)
+            if len(group) == 1:
+                _answer(group, _refusal(group[0].rows, error))
+                return
+            middle = len(group) // 2
+            await self._write_group(group[:middle])
+            await self._write_group(group[middle:])
+        else:
+            _answer(group, None)
+
+    async def _commit_patiently(self, batches: Sequence[BatchRows]) -> None:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                await self._commit(batches)
+            except RETRYABLE:
+                if attempt == _TRIES:
+                    raise
+                await asyncio.sleep(0.01 * attempt)
+            except errors.ForeignKeyViolation:
+                # Somebody deleted a run whose row we believed to be there.
+                if attempt == _TRIES or not self._known_runs:
+                    raise
+                self._known_runs.clear()
+            else:
+                return
+
+    async def _commit(self, batches: Sequence[BatchRows]) -> None:
+        org_id = batches[0].org_id
+        # One batch for each run that is not known; which one makes no difference.
+        unknown = {
+            batch.instance_id: batch
+            for batch in batches
+            if batch.instance_id not in self._known_runs
+        }.values()
+        async with self._database.transaction(org_id) as connection:
+            for statement, rows_for in _STATEMENTS:
+                taken = unknown if statement is statements.RUNS else batches
+                rows = [row for batch in taken for row in rows_for(batch)]
+                await _execute(connection, statement, org_id, rows)
+        self._known_runs.update(dict.fromkeys(batch.instance_id for batch in unknown))
+        while len(self._known_runs) > MAX_KNOWN_RUNS:
+            self._known_runs.popitem(last=False)
+
+
+async def _execute(
+    connection: Connection, statement: str, org_id: UUID, rows: Iterable[Row]
+) -> None:
+    for layer in layers(rows):
+        array = f"[{','.join(row.text for row in layer)}]"
+        await connection.execute(statement, {"org": org_id, "rows": array, "lost": _LOST})
+
+
+def _answer(group: Iterable[_Queued], error: SteploomError | None) -> None:
+    for queued in group:
+        if queued.done.done():
+            continue
+        if error is None:
+            queued.done.set_result(None)
+        else:
+            # A copy for each waiter: a traceback grows wherever an exception is raised again.
+            mine = copy(error)
+            mine.__cause__ = error.__cause__
+            queued.done.set_exception(mine)
+
+
+def _refusal(rows: BatchRows, error: Exception) -> SteploomError:
+    # Only the first line: the rest may quote the row, and so what is in it.
+    words = str(error).strip().splitlines() if isinstance(error, psycopg.Error) else []
+    reason = words[0] if words else type(error).__name__
+    refusal = SteploomError(f"Postgres refuses a record of run {rows.instance_id}: {reason}")
+    refusal.__cause__ = error
+    return refusal

@@ -1,0 +1,263 @@
+"""The schema, described once: what the migrations build and what the tests compare them with.
+
+Columns carry the specification's names and lengths; times are ``timestamptz``. Business keys are
+unique within an org, never across orgs. The triggers that refuse changes are the migrations' own.
+
+``step_records`` and ``step_attempts`` are written in any order and from several workers, so each of
+their columns that a first, partial fact may not know is nullable. They refer to their instance, and
+the recorder makes that row first. Audit events refer to nothing: they outlive what they tell of.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+_NOW = text("now()")
+_EMPTY = text("'{}'::jsonb")
+
+
+def _timestamp(name: str, *, nullable: bool = False, default: bool = False) -> Column[object]:
+    return Column(
+        name, DateTime(timezone=True), nullable=nullable, server_default=_NOW if default else None
+    )
+
+
+def _org() -> Column[object]:
+    return Column("org_id", Uuid, ForeignKey("organizations.id"), nullable=False)
+
+
+def _instance() -> Column[object]:
+    return Column(
+        "instance_id",
+        Uuid,
+        ForeignKey("workflow_instances.id", ondelete="CASCADE"),
+        nullable=False,
+    )
+
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("slug", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("created_by", String(255)),
+    _timestamp("created_at", default=True),
+    UniqueConstraint("slug", name="organizations_slug_key"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _org(),
+    Column("name", String(255), nullable=False),
+    Column("created_by", String(255)),
+    _timestamp("created_at", default=True),
+    UniqueConstraint("org_id", "name", name="users_org_id_name_key"),
+)
+
+#: One row for each business id, with the top-level fields of its highest listed version. ``listed``
+#: is false while only inline documents, which runs brought along, have used the id.
+workflow_definitions = Table(
+    "workflow_definitions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _org(),
+    Column("workflow_id", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("version", String(50), nullable=False),
+    Column("input_schema", JSONB),
+    Column("triggers", JSONB),
+    Column("steps", JSONB, nullable=False),
+    Column("ui_components", JSONB),
+    Column("execution_log", JSONB),
+    Column("metadata", JSONB),
+    Column("variables", JSONB),
+    Column("timeout", String(50)),
+    Column("output", JSONB),
+    Column("on_failure", JSONB),
+    Column("rollback", JSONB),
+    Column("content_hash", String(64), nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("created_by", String(255)),
+    _timestamp("created_at", default=True),
+    _timestamp("updated_at", default=True),
+    Index("workflow_definitions_workflow_id_idx", "org_id", "workflow_id", unique=True),
+    Index("workflow_definitions_triggers_idx", "triggers", postgresql_using="gin"),
+)
+
+#: Every version with its whole document. A trigger refuses every change but one: an unlisted
+#: version may become listed, when somebody registers what a run had brought along.
+workflow_definition_versions = Table(
+    "workflow_definition_versions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("definition_id", Uuid, ForeignKey("workflow_definitions.id"), nullable=False),
+    _org(),
+    Column("workflow_id", String(255), nullable=False),
+    Column("version", String(50), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("document", JSONB, nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("created_by", String(255)),
+    _timestamp("created_at", default=True),
+    UniqueConstraint(
+        "org_id",
+        "workflow_id",
+        "version",
+        "content_hash",
+        name="workflow_definition_versions_content_key",
+    ),
+    Index(
+        "workflow_definition_versions_listed_idx",
+        "org_id",
+        "workflow_id",
+        "version",
+        unique=True,
+        postgresql_where=text("listed"),
+    ),
+    Index("workflow_definition_versions_definition_idx", "definition_id"),
+)
+
+#: One row for each run. A row without ``interpreter_version`` was made by a fact that came before
+#: the run's first record, which then fills it in. ``seq`` is that of the last flush, -1 before it.
+workflow_instances = Table(
+    "workflow_instances",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _org(),
+    Column("workflow_definition_id", Uuid, ForeignKey("workflow_definitions.id")),
+    Column("definition_version_id", Uuid, ForeignKey("workflow_definition_versions.id")),
+    Column("workflow_id", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("content_hash", String(64)),
+    Column("execution_id", Text, nullable=False),
+    Column("first_run_id", Text, nullable=False),
+    Column("status", String(50), nullable=False),
+    Column("current_step_id", String(255)),
+    Column("input", JSONB),
+    Column("state", JSONB),
+    Column("output", JSONB),
+    Column("error", JSONB),
+    Column("trigger_event_id", Uuid),
+    Column("correlation_id", String(255)),
+    Column("channel", String(255)),
+    Column("external_id", String(255)),
+    Column("user_id", String(255)),
+    Column("idempotency_key", String(255)),
+    Column("request_hash", String(64)),
+    Column("metadata", JSONB, nullable=False, server_default=_EMPTY),
+    Column("tags", JSONB, nullable=False, server_default=_EMPTY),
+    Column("interpreter_version", Integer),
+    Column("seq", BigInteger, nullable=False, server_default=text("-1")),
+    _timestamp("started_at"),
+    _timestamp("updated_at"),
+    _timestamp("completed_at", nullable=True),
+    Index("workflow_instances_status_idx", "status"),
+    Index("workflow_instances_correlation_idx", "correlation_id"),
+    Index("workflow_instances_definition_idx", "workflow_definition_id"),
+    Index("workflow_instances_version_idx", "definition_version_id"),
+    Index("workflow_instances_page_idx", "org_id", text("started_at DESC"), text("id DESC")),
+    Index(
+        "workflow_instances_workflow_page_idx",
+        "org_id",
+        "workflow_id",
+        text("started_at DESC"),
+        text("id DESC"),
+    ),
+    Index("workflow_instances_execution_idx", "org_id", "execution_id"),
+    Index(
+        "workflow_instances_idempotency_idx",
+        "org_id",
+        "idempotency_key",
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+)
+
+#: One row for each iteration of a step. ``seq`` ranks what was written last, -1 while only a
+#: decision is known; ``first_seq`` gives the order in which the steps began.
+step_records = Table(
+    "step_records",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("org_id", Uuid, nullable=False),
+    _instance(),
+    Column("path", Text, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("step_id", Text, nullable=False),
+    Column("task_id", Text),
+    Column("name", Text),
+    Column("status", String(50), nullable=False),
+    Column("input", JSONB),
+    Column("output", JSONB),
+    Column("error", JSONB),
+    Column("attempts", Integer, nullable=False),
+    Column("decision", JSONB),
+    Column("decision_seq", BigInteger),
+    Column("votes", JSONB),
+    Column("waiting_for", JSONB),
+    Column("compensated", Boolean),
+    _timestamp("started_at", nullable=True),
+    _timestamp("completed_at", nullable=True),
+    UniqueConstraint("instance_id", "path", "iteration", name="step_records_path_key"),
+    Index("step_records_order_idx", "instance_id", "first_seq"),
+)
+
+#: One row for each attempt of a step's task. ``started_at`` is null for one that left no trace.
+step_attempts = Table(
+    "step_attempts",
+    metadata,
+    Column("org_id", Uuid, nullable=False),
+    _instance(),
+    Column("path", Text, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", String(50), nullable=False),
+    Column("input", JSONB),
+    Column("output", JSONB),
+    Column("error", JSONB),
+    Column("worker", Text),
+    _timestamp("started_at", nullable=True),
+    _timestamp("completed_at", nullable=True),
+    PrimaryKeyConstraint("instance_id", "path", "iteration", "attempt", name="step_attempts_pkey"),
+)
+
+#: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("event_id", Uuid, nullable=False),
+    Column("event_timestamp", DateTime(timezone=True), nullable=False),
+    Column("event_type", String(255), nullable=False),
+    Column("event_data", JSONB, nullable=False),
+    Column("org_id", Uuid, nullable=False),
+    Column("instance_id", Uuid),
+    Column("seq", BigInteger, nullable=False),
+    _timestamp("recorded_at", default=True),
+    PrimaryKeyConstraint("org_id", "event_id", name="audit_events_pkey"),
+    Index("audit_events_instance_idx", "instance_id", "seq"),
+    Index("audit_events_type_idx", "org_id", "event_type", "event_timestamp"),
+)

@@ -1,0 +1,1 @@
+"""Programs that run beside us and stop when we stop: the servers of development, the worker."""

@@ -1,0 +1,69 @@
+"""Connecting to Temporal, with an error that says what to do when it does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError, TLSConfig
+
+from definitions.errors import UnreachableError
+
+#: Seconds until a server that does not answer is called unreachable.
+CONNECT_TIMEOUT = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalConnection:
+    """Where Temporal is. Without an address, Temporal's own environment configuration decides."""
+
+    address: str | None = None
+    namespace: str = "default"
+    api_key: str | None = field(default=None, repr=False)
+    tls: bool = False
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def _tls(self) -> bool | TLSConfig:
+        files = (self.tls_ca, self.tls_cert, self.tls_key)
+        if any(files):
+            ca, cert, key = (path.read_bytes() if path else None for path in files)
+            return TLSConfig(server_root_ca_cert=ca, client_cert=cert, client_private_key=key)
+        return self.tls or self.api_key is not None
+
+
+async def connect(connection: TemporalConnection) -> Client:
+    """A client of the namespace.
+
+    Raises:
+        UnreachableError: Nothing answers there, or it refuses us.
+    """
+    address = connection.address or "the address of Temporal's environment configuration"
+    try:
+        if connection.address is not None:
+            attempt = Client.connect(
+                connection.address,
+                namespace=connection.namespace,
+                api_key=connection.api_key,
+                tls=connection._tls(),  # noqa: SLF001 (the same module)
+            )
+        else:
+            attempt = Client.connect(**ClientConfig.load_client_connect_config())
+        return await asyncio.wait_for(attempt, CONNECT_TIMEOUT)
+    except (OSError, RuntimeError, RPCError, ValueError) as error:
+        # wait_for's TimeoutError is an OSError.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+        raise UnreachableError(
+            "Temporal",
+            f"Temporal does not answer at {address} ({_short(reason)})",
+            hint="start it with `steploom dev`, or set STEPLOOM_TEMPORAL_ADDRESS",
+        ) from None
+
+
+def _short(reason: str) -> str:
+    return textwrap.shorten(reason, 120, placeholder=" …")

@@ -1,0 +1,82 @@
+"""What the workflow hands to its activities, and what they answer.
+
+These are the payloads of Temporal's history, so their shape only ever grows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+from definitions.records import ErrorInfo, Record, RunRef, StepRecord
+from definitions.tasks import TaskSpec
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """The payload as JSON values, absent fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class TaskEnvelope(_Payload):
+    """Goes to a task's activity beside the task's input (the first argument).
+
+    ``record``, ``ended_seq`` and ``final`` are the interpreter's; ``records`` are the facts
+    that were kept and travel with this task. Limits are in seconds, absolute times in UTC.
+    """
+
+    ref: RunRef
+    record: StepRecord
+    ended_seq: int
+    final: bool
+    idempotency_key: str
+    attempt_timeout: float | None = None
+    deadline: datetime | None = None
+    own_heartbeats: bool = False
+    records: list[Record] = Field(default_factory=list)
+
+
+class FailureDetails(_Payload):
+    """The first detail of the ``ApplicationError`` that a failed task answers with."""
+
+    code: str | None = None
+    details: JsonValue = None
+    attempt: int | None = None
+
+
+class ResolveRequest(_Payload):
+    """What a run was started with. ``problem`` says why ``start`` could not even be decoded."""
+
+    start: Any = None
+    problem: str | None = None
+    execution_id: str
+    first_run_id: str
+    started_at: datetime
+    interpreter_version: int
+
+
+class ResolvedRun(_Payload):
+    """What a run is pinned to. With ``error``, the run has failed and that is on record already."""
+
+    error: ErrorInfo | None = None
+    org_id: UUID | None = None
+    org: str | None = None
+    instance_id: UUID | None = None
+    workflow_id: str | None = None
+    version: str | None = None
+    content_hash: str | None = None
+    document: dict[str, Any] | None = None
+    tasks: list[TaskSpec] = Field(default_factory=list)
+    input: dict[str, Any] | None = None
+    correlation_id: str | None = None
+    search_attributes: bool = False
+    liveness_timeout: float = 30.0
+    history_limit: int = 3000

@@ -1,0 +1,33 @@
+"""The names by which the outside world addresses a run. They never change."""
+
+from __future__ import annotations
+
+#: Temporal's workflow type of every run.
+WORKFLOW_TYPE = "DefinitionWorkflow"
+TASK_QUEUE = "steploom"
+
+#: Activities of our own, beside those that are named after their tasks.
+RESOLVE_ACTIVITY = "steploom.resolve"
+RECORD_ACTIVITY = "steploom.record"
+
+UPDATE_DECIDE = "decide"
+UPDATE_PAUSE = "pause"
+UPDATE_RESUME = "resume"
+QUERY_STATE = "state"
+
+#: Search attributes, all of type Keyword.
+SEARCH_DEFINITION = "SteploomDefinition"
+SEARCH_VERSION = "SteploomVersion"
+SEARCH_ORG = "SteploomOrg"
+SEARCH_STATUS = "SteploomStatus"
+SEARCH_CORRELATION = "SteploomCorrelationId"
+SEARCH_ATTRIBUTES = (
+    SEARCH_DEFINITION,
+    SEARCH_VERSION,
+    SEARCH_ORG,
+    SEARCH_STATUS,
+    SEARCH_CORRELATION,
+)
+
+#: Entry points with modules of tasks.
+TASKS_ENTRY_POINT = "steploom.tasks"

@@ -1,0 +1,24 @@
+"""Sizes of values, and how a raw output is stored."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from definitions.jsontypes import Json, JsonObject
+
+#: The largest value that passes between a run and its tasks (UTF-8 bytes of its JSON). Temporal's
+#: own limit is 2 MiB for a payload, and an input over it makes the server terminate the run.
+MAX_VALUE_BYTES = 1024 * 1024
+
+
+def stored_output(raw: Json) -> JsonObject:
+    """A step's output as it is stored: an object as it is, anything else under ``value``."""
+    return raw if isinstance(raw, dict) else {"value": raw}
+
+
+def json_size(value: Json) -> int:
+    """How many bytes the value's JSON has in UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,219 @@
+"""What can be known of a built-in task's input before it runs: the members that are literals.
+
+A member that holds an expression is passed over, and so is an input that is one expression as a
+whole, or that is left out (it is ``data`` then).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from definitions.durations import DurationError, parse_duration
+from definitions.schemas import InvalidSchemaError, compile_schema
+from definitions.templates import TemplateError, parse_mapping
+
+if TYPE_CHECKING:
+    from definitions.jsontypes import Json, JsonObject
+    from definitions.validation.findings import Findings, Parts
+
+#: A sentence's second half where the value is wrong ("must be …"), else None.
+Check: TypeAlias = Callable[[Any], str | None]
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def check_builtin_input(task_id: str, value: Json, where: Parts, findings: Findings) -> None:
+    """Reports what is wrong with the literals in the input of a built-in task."""
+    task = _TASKS.get(task_id)
+    if task is None:
+        return
+    if not isinstance(value, dict):
+        if not _open(value):
+            findings.add(where, "invalid_task_input", f"the input of {task_id} must be an object")
+        return
+    for key, member in value.items():
+        if task.members is None:
+            _check_variable(key, where, findings)
+        elif key not in task.members:
+            hint = findings.meant(key, task.members)
+            findings.add(
+                (*where, key), "unknown_task_input", f"{task_id} does not know {key!r:.80}{hint}"
+            )
+        elif member is not None and not _open(member):
+            _check_member(key, _plain(member), task.members[key], (*where, key), findings)
+    if task.whole is not None:
+        task.whole(value, where, findings)
+
+
+def _check_member(key: str, value: Json, rule: Check, where: Parts, findings: Findings) -> None:
+    if rule is _json_schema and isinstance(value, dict):
+        try:
+            compile_schema(value)
+        except InvalidSchemaError as error:
+            for problem in error.problems:
+                findings.add((*where, *problem.where), problem.code, problem.message)
+    elif (wrong := rule(value)) is not None:
+        findings.add(where, "invalid_task_input", f"{key} {wrong}")
+
+
+def _check_variable(key: str, where: Parts, findings: Findings) -> None:
+    if not key:
+        findings.add((*where, ""), "empty", "a variable needs a name")
+
+
+def _open(value: Json) -> bool:
+    """Whether the value is known only when the step runs (a broken one is reported elsewhere)."""
+    if isinstance(value, str):
+        try:
+            return not parse_mapping(value, frozenset()).constant
+        except TemplateError:
+            return True
+    if isinstance(value, list):
+        return any(_open(item) for item in value)
+    if isinstance(value, dict):
+        return any(_open(item) for item in value.values())
+    return False
+
+
+def _plain(value: Json) -> Json:
+    """A literal with ``$${`` as the ``${`` that it stands for."""
+    return parse_mapping(value, frozenset()).evaluate({})
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "must be text"
+
+
+def _name(value: Any) -> str | None:
+    return None if isinstance(value, str) and value else "must be text, and not empty"
+
+
+def _object(value: Any) -> str | None:
+    return None if isinstance(value, dict) else "must be an object"
+
+
+def _json_schema(value: Any) -> str | None:
+    """The value is a JSON Schema. Its problems have places of their own."""
+    return _object(value)
+
+
+def _anything(value: Any) -> str | None:
+    return None
+
+
+def _texts(value: Any) -> str | None:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return None
+    return "must be a list of texts"
+
+
+def _count(value: Any) -> str | None:
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    return None if whole and value >= 1 else "must be a whole number of at least 1"
+
+
+def _decision(value: Any) -> str | None:
+    return None if value in ("fail", "continue") else "must be 'fail' or 'continue'"
+
+
+def _duration(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "must be an ISO 8601 duration such as PT5M"
+    try:
+        parse_duration(value)
+    except DurationError as error:
+        return f"is wrong: {error}"
+    return None
+
+
+def _instant(value: Any) -> str | None:
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return "must be an ISO 8601 time such as 2030-01-31T09:00:00Z"
+    return None
+
+
+def _url(value: Any) -> str | None:
+    if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
+        return None
+    return "must begin with http:// or https://"
+
+
+def _method(value: Any) -> str | None:
+    if isinstance(value, str) and value.upper() in _METHODS:
+        return None
+    return f"must be one of {', '.join(sorted(_METHODS))}"
+
+
+def _status_codes(value: Any) -> str | None:
+    codes = value if isinstance(value, list) else []
+    if codes and all(type(code) is int and 100 <= code <= 599 for code in codes):  # noqa: PLR2004 (HTTP)
+        return None
+    return "must be a list of HTTP status codes"
+
+
+def _one_moment(value: JsonObject, where: Parts, findings: Findings) -> None:
+    given = [key for key in value if key in {"duration", "until"} and value[key] is not None]
+    if not given:
+        findings.add(where, "missing_task_input", "core.wait needs a duration or an until")
+    elif len(given) > 1:
+        findings.add(
+            (*where, given[1]),
+            "conflicting_task_input",
+            "core.wait takes either a duration or an until, not both",
+        )
+
+
+def _needs_url(value: JsonObject, where: Parts, findings: Findings) -> None:
+    if value.get("url") is None:
+        findings.add(where, "missing_task_input", "core.http needs a url")
+
+
+def _enough_approvers(value: JsonObject, where: Parts, findings: Findings) -> None:
+    approvers, required = value.get("approvers"), value.get("approvalsRequired")
+    if not approvers or _texts(approvers) or _open(approvers) or _count(required):
+        return
+    if required is not None and required > len(set(approvers)):
+        findings.add(
+            (*where, "approvalsRequired"),
+            "approvals_unreachable",
+            f"{required} approvals are required of {len(set(approvers))} approvers",
+        )
+
+
+class _Task(NamedTuple):
+    """``members``: rules by name, or None where every name is free."""
+
+    members: Mapping[str, Check] | None
+    whole: Callable[[JsonObject, Parts, Findings], None] | None = None
+
+
+_TASKS: dict[str, _Task] = {
+    "core.set": _Task(None),
+    "core.fail": _Task({"errorType": _name, "errorCode": _text, "message": _text}),
+    "core.wait": _Task({"duration": _duration, "until": _instant}, _one_moment),
+    "core.approval": _Task(
+        {
+            "title": _text,
+            "description": _text,
+            "approvers": _texts,
+            "approvalsRequired": _count,
+            "form": _json_schema,
+            "onRejected": _decision,
+        },
+        _enough_approvers,
+    ),
+    "core.http": _Task(
+        {
+            "method": _method,
+            "url": _url,
+            "headers": _object,
+            "query": _object,
+            "body": _anything,
+            "expect": _status_codes,
+        },
+        _needs_url,
+    ),
+}

@@ -1,0 +1,145 @@
+"""The record as it is read back: what ``list``, ``show`` and ``explain`` print.
+
+The counterparts of ``definitions.records``: same names, camelCase in JSON. Times are UTC. Values
+are as they were stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from definitions.records import Decision, ErrorInfo, Vote
+from definitions.statuses import InstanceStatus, StepStatus
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """The view as JSON values, with every field."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class DefinitionView(_View):
+    """A definition with its highest listed version. ``instances`` counts its runs by status."""
+
+    id: UUID
+    workflow_id: str
+    name: str
+    description: str | None = None
+    version: str
+    versions: int
+    content_hash: str
+    instances: dict[InstanceStatus, int] = Field(default_factory=dict)
+    created_by: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserView(_View):
+    """A user of an org. ``name`` is what ``--as`` takes."""
+
+    id: UUID
+    org_id: UUID
+    name: str
+    created_at: datetime
+
+
+class InstanceView(_View):
+    """One run. The definition's ids are absent where no definition could be found."""
+
+    id: UUID
+    org_id: UUID
+    execution_id: str
+    first_run_id: str
+    workflow_definition_id: UUID | None = None
+    definition_version_id: UUID | None = None
+    workflow_id: str
+    version: str
+    content_hash: str | None = None
+    status: InstanceStatus
+    current_step_id: str | None = None
+    input: Any = None
+    state: dict[str, Any] | None = None
+    output: Any = None
+    error: dict[str, Any] | None = None
+    trigger_event_id: UUID | None = None
+    correlation_id: str | None = None
+    channel: str | None = None
+    external_id: str | None = None
+    user_id: str | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+    interpreter_version: int | None = None
+    started_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None = None
+
+
+class InstancePage(_View):
+    """One page of runs, newest first. ``next`` is the ``after`` of the page behind it, if any."""
+
+    items: list[InstanceView]
+    next: str | None = None
+
+
+class AttemptView(_View):
+    """One attempt of a step's task. ``started_at`` is absent for one that left no trace."""
+
+    attempt: int
+    status: StepStatus
+    input: Any = None
+    output: Any = None
+    error: ErrorInfo | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    worker: str | None = None
+
+
+class StepView(_View):
+    """One iteration of a step, with its attempts in order.
+
+    ``attempts`` is the highest attempt number that was seen. ``started_at`` and ``task_id`` are
+    absent while only the decision that followed the step is known. ``compensated`` is absent
+    unless the step was rolled back, and false where that failed.
+    """
+
+    id: UUID
+    seq: int
+    path: str
+    iteration: int
+    step_id: str
+    task_id: str | None = None
+    name: str | None = None
+    status: StepStatus
+    input: Any = None
+    output: Any = None
+    error: ErrorInfo | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    attempts: int = 0
+    decision: Decision | None = None
+    votes: list[Vote] = Field(default_factory=list)
+    waiting_for: dict[str, Any] | None = None
+    compensated: bool | None = None
+    attempt_records: list[AttemptView] = Field(default_factory=list)
+
+
+class AuditView(_View):
+    """One audit event. ``event_data`` is its exact JSON."""
+
+    event_id: UUID
+    event_timestamp: datetime
+    event_type: str
+    event_data: dict[str, Any]
+    instance_id: UUID | None = None
+    seq: int

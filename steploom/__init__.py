@@ -1,0 +1,32 @@
+"""steploom: durable workflows as data.
+
+What users import: ``from steploom import task, TaskContext, TaskError``. The names are looked up
+when they are asked for, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from activities.context import TaskContext as TaskContext
+    from activities.registry import task as task
+    from definitions.errors import SteploomError as SteploomError
+    from definitions.errors import TaskError as TaskError
+
+_HOMES = {
+    "SteploomError": "definitions.errors",
+    "TaskContext": "activities.context",
+    "TaskError": "definitions.errors",
+    "task": "activities.registry",
+}
+
+__all__ = ["SteploomError", "TaskContext", "TaskError", "task"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 (only when a name is asked for)
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,114 @@
+"""What the interpreter needs of whatever runs it: the ``Host``.
+
+Temporal is one host, the rehearsal another. The interpreter awaits nothing but these operations and
+its own children, so a host decides when a run moves and what a clock says. Nothing here knows the
+document's language.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from definitions.records import ErrorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from definitions.document import RetryPolicy
+    from definitions.jsontypes import Json
+    from definitions.records import Record, StepRecord
+    from definitions.tasks import TaskSpec
+
+
+class StepError(Exception):
+    """A failure of a step, on its way to whoever handles it.
+
+    ``handleable`` is False for what no handler takes. ``done``: the step's work was done when it
+    failed (a failure in ``next``), so it is compensated.
+    """
+
+    def __init__(self, info: ErrorInfo, *, handleable: bool = True, retryable: bool = True) -> None:
+        super().__init__(f"{info.type}: {info.message}")
+        self.info = info
+        self.handleable = handleable
+        self.retryable = retryable
+
+    def at(self, step_id: str) -> StepError:
+        """The same error, naming this step unless an inner one is named already."""
+        if self.info.step_id is None:
+            self.info = self.info.model_copy(update={"step_id": step_id})
+        return self
+
+
+def step_error(
+    kind: str, message: str, *, code: str | None = None, details: Json = None
+) -> StepError:
+    """An error of the interpreter's own, which no policy retries."""
+    info = ErrorInfo(type=kind, code=code, message=message, details=details)
+    return StepError(info, retryable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """A task to run. The host retries it by ``retry`` until ``deadline`` and records each attempt.
+
+    ``record`` is the step as it stands when the task begins, ``ended_seq`` the order of its end.
+    ``final``: when the task ends well, so does the step, and its output needs no more work; the
+    host may then record the step as completed by itself. ``main_path`` is False in branches, items
+    and rollbacks, where several calls can be under way at once.
+    """
+
+    spec: TaskSpec
+    input: Json
+    retry: RetryPolicy
+    attempt_timeout: timedelta | None
+    heartbeat_timeout: timedelta | None
+    deadline: datetime | None
+    summary: str
+    idempotency_key: str
+    record: StepRecord
+    ended_seq: int
+    final: bool
+    main_path: bool
+
+
+class Host(Protocol):
+    """The operations that a run consists of."""
+
+    def now(self) -> datetime:
+        """The run's own time, UTC. The same on replay."""
+        ...
+
+    async def admit(self, may_start: Callable[[], bool]) -> None:
+        """Returns when a new step may start: ``may_start()`` is true, and nothing is drained."""
+        ...
+
+    async def call(self, call: TaskCall) -> Json:
+        """Runs a task with its retries and returns its raw output.
+
+        Raises:
+            StepError: Its attempts are spent, or its time is.
+        """
+        ...
+
+    async def sleep_until(self, due: datetime) -> None:
+        """Returns at ``due``, at once when that is past."""
+        ...
+
+    async def wait_for(self, condition: Callable[[], bool], due: datetime | None) -> bool:
+        """Returns True when the condition holds, False when ``due`` came first."""
+        ...
+
+    def record(self, record: Record) -> None:
+        """Keeps a fact. It is written with the next task, or at the next flush."""
+        ...
+
+    async def flush(self, *, main_path: bool) -> None:
+        """Writes all facts that were kept. ``main_path`` as in ``TaskCall``."""
+        ...
+
+    def unwritten(self) -> int:
+        """How many facts are kept and not yet written."""
+        ...

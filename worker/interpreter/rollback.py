@@ -1,0 +1,129 @@
+"""Rollback: the compensations of completed steps, in reverse order of completion or all at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from definitions.identity import idempotency_key
+from definitions.records import CompensationRecord, StepRecord
+from definitions.statuses import StepStatus
+from worker.interpreter.children import Children, Scope
+from worker.interpreter.host import StepError, TaskCall
+from worker.interpreter.lane import Lane, names_in_scope
+from worker.interpreter.plan import every_planned
+from worker.interpreter.state import Unit
+from worker.interpreter.steps import evaluate
+
+if TYPE_CHECKING:
+    from definitions.jsontypes import Json, JsonObject
+    from worker.interpreter.host import Host
+    from worker.interpreter.inline import InlineTasks
+    from worker.interpreter.plan import Plan, PlannedTask
+    from worker.interpreter.state import Completed, RunState
+
+
+class Rollback:
+    """Undoes what a run has done. One compensation that fails does not stop the others."""
+
+    def __init__(self, plan: Plan, state: RunState, host: Host, inline: InlineTasks) -> None:
+        self._plan = plan
+        self._state = state
+        self._host = host
+        self._inline = inline
+        self._compensations = {
+            step.step_id: step.compensation
+            for step in every_planned(plan.main)
+            if step.compensation is not None
+        }
+
+    async def run(self) -> JsonObject:
+        """Runs those that have not run yet; returns which were compensated and which failed."""
+        pending = [done for done in reversed(self._state.completed) if done.compensated is None]
+        rollback = self._plan.definition.rollback
+        if rollback is not None and rollback.order == "parallel":
+            async with Children[Any](Scope()) as children:
+                for done in pending:
+                    children.spawn(self._compensate(done, main_path=False), children.scope())
+                while len(children):
+                    (await children.next_done()).result()
+        else:
+            for done in pending:
+                await self._compensate(done, main_path=True)
+        result = list(reversed(self._state.completed))
+        return {
+            "compensated": [done.path for done in result if done.compensated],
+            "failed": [done.path for done in result if done.compensated is False],
+        }
+
+    async def _compensate(self, done: Completed, *, main_path: bool) -> None:
+        await self._host.admit(lambda: True)
+        task = self._compensations[done.step_id]
+        record = StepRecord(
+            seq=self._state.next_seq(),
+            path=f"{done.path}@compensation",
+            iteration=done.iteration,
+            step_id=done.step_id,
+            task_id=task.spec.task_id,
+            status=StepStatus.ACTIVE,
+            started_at=self._host.now(),
+        )
+        error: StepError | None = None
+        try:
+            await self._run(task, done, record, main_path=main_path)
+        except StepError as failed:
+            error = failed.at(done.step_id)
+        done.compensated = error is None
+        if error is not None or task.inline or task.spec.activity is not None:
+            ended = {
+                "seq": self._state.next_seq(),
+                "status": StepStatus.COMPLETED if error is None else StepStatus.FAILED,
+                "error": error.info if error is not None else None,
+                "completed_at": self._host.now(),
+            }
+            self._host.record(record.model_copy(update=ended))
+        view = self._state.main.steps.get(done.step_id)
+        if view is not None and done.compensated:
+            view["compensated"] = True
+        self._host.record(
+            CompensationRecord(
+                seq=self._state.next_seq(),
+                path=done.path,
+                iteration=done.iteration,
+                compensated=done.compensated,
+            )
+        )
+
+    async def _run(
+        self, task: PlannedTask, done: Completed, record: StepRecord, *, main_path: bool
+    ) -> None:
+        value: Json = done.output
+        if task.input is not None:
+            lane = Lane(self._state.main, self._plan.main, Scope())
+            names = names_in_scope(self._state, lane, output=done.output)
+            value = evaluate(task.input, names, "the compensation's input")
+        deadline = record.started_at + task.timeout if task.timeout is not None else None
+        if task.inline:
+            unit = Unit(path=record.path, input=value, input_ready=True)
+            await self._inline.run(task, unit, deadline, self._nothing_to_announce)
+            return
+        await self._host.call(
+            TaskCall(
+                spec=task.spec,
+                input=value,
+                retry=task.retry,
+                attempt_timeout=task.attempt_timeout,
+                heartbeat_timeout=task.heartbeat_timeout,
+                deadline=deadline,
+                summary=f"undo {done.path}",
+                idempotency_key=idempotency_key(
+                    self._state.first_run_id, record.path, done.iteration
+                ),
+                record=record,
+                ended_seq=self._state.next_seq(),
+                final=task.spec.activity is None,
+                main_path=main_path,
+            )
+        )
+
+    async def _nothing_to_announce(self) -> None:
+        """A compensation that waits is not shown as waiting."""

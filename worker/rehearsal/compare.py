@@ -1,0 +1,58 @@
+"""What was expected and what came, as lines that a person can read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from definitions.problems import pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from definitions.jsontypes import Json
+
+_LONGEST = 200
+
+
+def differences(what: str, expected: Json, actual: Json, *, subset: bool = False) -> list[str]:
+    """A line for each place in which two JSON values differ; none when they are the same.
+
+    Args:
+        what: What is compared; begins each line.
+        expected: The value that was expected.
+        actual: The value that came.
+        subset: Objects may have members that were not expected, at any depth.
+    """
+    return list(_differences(what, (), expected, actual, subset=subset))
+
+
+def _differences(
+    what: str, where: tuple[str | int, ...], expected: Json, actual: Json, *, subset: bool
+) -> Iterator[str]:
+    place = f"{what} at {pointer(*where)}" if where else what
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for key, value in expected.items():
+            if key not in actual:
+                yield f"{place}: {key} is missing, expected {_text(value)}"
+            else:
+                yield from _differences(what, (*where, key), value, actual[key], subset=subset)
+        if not subset:
+            for key, value in actual.items():
+                if key not in expected:
+                    yield f"{place}: {key} was not expected, and is {_text(value)}"
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for index, (one, other) in enumerate(zip(expected, actual, strict=True)):
+            yield from _differences(what, (*where, index), one, other, subset=subset)
+    elif not _same(expected, actual):
+        yield f"{place}: expected {_text(expected)}, got {_text(actual)}"
+
+
+def _same(one: Json, other: Json) -> bool:
+    # In Python True == 1; in JSON they are as different as they look. 1 and 1.0 are one number.
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _text(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

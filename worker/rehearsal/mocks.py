@@ -1,0 +1,212 @@
+"""Mocked tasks under the retry policies of real ones.
+
+A call is a small machine on the clock's alarms: attempt, answer or timeout, wait, next attempt. It
+keeps the rules of Temporal's activities: one attempt is bounded by ``attempt_timeout``, the silence of
+one that hangs by ``heartbeat_timeout``, all of them by the deadline; a next attempt that could not
+begin before the deadline is not waited for.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from definitions.durations import format_duration, parse_duration
+from definitions.errors import NEVER_RETRIED
+from definitions.outputs import stored_output
+from definitions.records import AttemptRecord, ErrorInfo
+from definitions.statuses import StepStatus
+from worker.interpreter.host import StepError
+from worker.interpreter.inline import backoff
+from worker.rehearsal.compare import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from definitions.jsontypes import Json
+    from worker.interpreter.host import TaskCall
+    from worker.rehearsal.case import Answer
+    from worker.rehearsal.journal import Journal
+    from worker.rehearsal.loop import Alarm, VirtualLoop
+
+
+class MockedTasks:
+    """Answers the calls of one run from the case's ``tasks``."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, Sequence[Answer]],
+        loop: VirtualLoop,
+        journal: Journal,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._answers = answers
+        self._given: dict[str, int] = {}
+        self.loop = loop
+        self.journal = journal
+        self.now = now
+
+    def next_answer(self, call: TaskCall) -> Answer | None:
+        """The answer to the attempt that begins now, or None where the case has none."""
+        record = call.record
+        key = record.step_id if record.step_id in self._answers else record.task_id
+        answers = self._answers.get(key)
+        if answers is None:
+            return None
+        given = self._given.get(key, 0)
+        self._given[key] = given + 1
+        return answers[min(given, len(answers) - 1)]
+
+
+class RunningCall:
+    """A call under way. ``on_done`` is told once, with the output or the error it came to."""
+
+    def __init__(
+        self,
+        tasks: MockedTasks,
+        call: TaskCall,
+        order: int,
+        on_done: Callable[[RunningCall], None],
+    ) -> None:
+        self._tasks = tasks
+        self.call = call
+        self._order = order
+        self.on_done = on_done
+        self.output: Json = None
+        self.error: StepError | None = None
+        self._attempt = 0
+        self._began = tasks.now()
+        self._alarm: Alarm | None = None
+        self._begin()
+
+    def __str__(self) -> str:
+        return f"task {self.call.spec.task_id} of {self.call.record.path}"
+
+    def cancel(self) -> None:
+        """Stops it; the attempt under way is recorded as cancelled."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._record(StepStatus.CANCELLED)
+
+    def _begin(self) -> None:
+        """Begins an attempt: everything about its end is known at once."""
+        self._attempt += 1
+        self._began = self._tasks.now()
+        answer = self._tasks.next_answer(self.call)
+        if answer is None:
+            message = f"the case has no answers for {self.call.spec.task_id}"
+            info = ErrorInfo(type="UnknownTask", message=message)
+            self._end_after(timedelta(0), lambda: self._failed(info, retryable=False))
+            return
+        self._compare_input(answer)
+        after = None if answer.hang else parse_duration(answer.after or "PT0S")
+        limit, expired = self._limit(hangs=after is None)
+        if after is not None and (limit is None or after <= limit):
+            self._end_after(after, lambda: self._answered(answer))
+        elif limit is not None:
+            self._end_after(limit, expired)
+
+    def _limit(self, *, hangs: bool) -> tuple[timedelta | None, Callable[[], None]]:
+        """The shortest of the limits that bound this attempt, and what happens at it."""
+        call = self.call
+        limits: list[tuple[timedelta, Callable[[], None]]] = []
+        if call.deadline is not None:
+            left = max(call.deadline - self._tasks.now(), timedelta(0))
+            limits.append((left, lambda: self._timed_out("its timeout", None)))
+        if call.attempt_timeout is not None:
+            within = call.attempt_timeout
+            limits.append((within, lambda: self._timed_out("the timeout of one attempt", within)))
+        # A mocked task that takes its time is taken to give signs of life meanwhile.
+        if call.heartbeat_timeout is not None and hangs:
+            silence = call.heartbeat_timeout
+            limits.append((silence, lambda: self._timed_out("its heartbeat timeout", silence)))
+        if not limits:
+            return None, lambda: None
+        return min(limits, key=lambda limit: limit[0])
+
+    def _end_after(self, delay: timedelta, end: Callable[[], None]) -> None:
+        loop = self._tasks.loop
+        when = loop.microseconds + delay // timedelta(microseconds=1)
+        self._alarm = loop.set_alarm(when, end, order=self._order)
+
+    def _answered(self, answer: Answer) -> None:
+        if answer.throw is not None:
+            thrown = answer.throw
+            info = ErrorInfo(
+                type=thrown.error_type,
+                code=thrown.error_code,
+                message=thrown.message,
+                details=thrown.details,
+            )
+            self._failed(info, retryable=thrown.retryable)
+            return
+        self.output = self.call.input if answer.echo else answer.returns
+        self._record(StepStatus.COMPLETED, output=self.output)
+        self.on_done(self)
+
+    def _timed_out(self, what: str, within: timedelta | None) -> None:
+        length = f" of {format_duration(within)}" if within is not None else ""
+        message = f"task {self.call.spec.task_id} took longer than {what}{length}"
+        info = ErrorInfo(type="TimeoutError", message=message)
+        # Nothing can begin after the deadline, whatever the policy says.
+        self._failed(info, retryable=within is not None, status=StepStatus.TIMEOUT)
+
+    def _failed(
+        self, info: ErrorInfo, *, retryable: bool, status: StepStatus = StepStatus.FAILED
+    ) -> None:
+        info = info.model_copy(update={"attempts": self._attempt})
+        self._record(status, error=info)
+        delay = self._backoff(info, retryable=retryable)
+        if delay is not None:
+            self._end_after(delay, self._begin)
+            return
+        self.error = StepError(info, retryable=retryable)
+        self.on_done(self)
+
+    def _backoff(self, info: ErrorInfo, *, retryable: bool) -> timedelta | None:
+        """How long until the next attempt, or None when there is none."""
+        call = self.call
+        if not retryable or info.type in NEVER_RETRIED:
+            return None
+        if info.type in call.retry.non_retryable_errors or self._attempt >= call.retry.max_attempts:
+            return None
+        delay = backoff(call.retry, self._attempt)
+        if call.deadline is not None and self._tasks.now() + delay >= call.deadline:
+            return None
+        return delay
+
+    def _compare_input(self, answer: Answer) -> None:
+        if answer.gave("expect_input"):
+            what = f"input of {self.call.record.path} (attempt {self._attempt})"
+            self._tasks.journal.differences += differences(
+                what, answer.expect_input, self.call.input
+            )
+
+    def _record(
+        self, status: StepStatus, *, output: Json = None, error: ErrorInfo | None = None
+    ) -> None:
+        """What a task's recorder writes: the attempt, and the step's end where that is its end."""
+        now = self._tasks.now()
+        step = self.call.record
+        if status is StepStatus.COMPLETED and self.call.final:
+            ended = {
+                "seq": self.call.ended_seq,
+                "status": status,
+                "output": stored_output(output),
+                "completed_at": now,
+            }
+            step = step.model_copy(update=ended)
+            self._tasks.journal.records.append(step)
+        self._tasks.journal.attempts.append(
+            AttemptRecord(
+                attempt=self._attempt,
+                status=status,
+                input=self.call.input,
+                output=output,
+                error=error,
+                started_at=self._began,
+                completed_at=now,
+                step=step,
+            )
+        )

@@ -1,0 +1,367 @@
+"""``DefinitionWorkflow``: binds the interpreter to Temporal.
+
+One generic workflow type runs every definition. It takes plain JSON, so that Temporal's own CLI can
+start it. It is registered as the SDK's *dynamic* workflow because that alone is handed its arguments
+raw, however many there are: what cannot be decoded then ends the run with ``InputError`` instead of
+failing its workflow task for ever. A misspelt workflow type ends at once, too, instead of waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import TypeAdapter, ValidationError
+
+    from definitions.calls import ResolvedRun, ResolveRequest
+    from definitions.errors import RefusedError
+    from definitions.jsongate import JsonGateError, loads
+    from definitions.names import (
+        QUERY_STATE,
+        RESOLVE_ACTIVITY,
+        SEARCH_CORRELATION,
+        SEARCH_DEFINITION,
+        SEARCH_ORG,
+        SEARCH_STATUS,
+        SEARCH_VERSION,
+        UPDATE_DECIDE,
+        UPDATE_PAUSE,
+        UPDATE_RESUME,
+        WORKFLOW_TYPE,
+    )
+    from definitions.records import Record
+    from definitions.statuses import InstanceStatus
+    from worker.interpreter.interpreter import Interpreter, public_summary
+    from worker.interpreter.people import DecisionRequest
+    from worker.interpreter.plan import make_plan
+    from worker.interpreter.state import (
+        INTERPRETER_VERSION,
+        Frame,
+        RunState,
+        dump_state,
+        load_state,
+    )
+    from worker.progress import progress
+    from worker.temporal_host import TemporalHost
+
+if TYPE_CHECKING:
+    from definitions.jsontypes import Json, JsonObject
+    from worker.interpreter.plan import Plan
+
+_RECORDS: TypeAdapter[list[Record]] = TypeAdapter(list[Record])
+#: How many arguments a run has that goes on where another one stopped.
+_CONTINUED = 2
+#: The encoding of a payload that is no value at all.
+_NULL = b"binary/null"
+
+
+@workflow.defn(dynamic=True)
+class DefinitionWorkflow:
+    """A run of a definition.
+
+    Its arguments are the start object and, when an earlier run of the same chain hands on, what that
+    run has carried over.
+    """
+
+    @workflow.init
+    def __init__(self, arguments: Sequence[RawValue]) -> None:
+        self._interpreter: Interpreter | None = None
+        self._host: TemporalHost | None = None
+        self._plan: Plan | None = None
+        self._resolved: ResolvedRun | None = None
+        self._shown: dict[str, str] = {}
+        # Taken up here and not in ``run``, so that a decision which arrives with the first task of
+        # a continued run finds the approval that it is for.
+        if len(arguments) == _CONTINUED:
+            self._take_up(arguments[1])
+
+    @workflow.run
+    async def run(self, arguments: Sequence[RawValue]) -> Any:
+        """Runs to the end; returns the run's output.
+
+        Raises:
+            ApplicationError: The run failed: the step's error type, a message naming the step.
+        """
+        try:
+            if self._interpreter is None:
+                await self._begin(arguments)
+            return await self._drive(arguments[0])
+        except (ApplicationError, asyncio.CancelledError):
+            raise
+        except ActivityError as error:
+            raise ApplicationError(
+                f"the run could not go on: {error.cause or error}",
+                type="InternalError",
+                non_retryable=True,
+            ) from error
+        except Exception as error:
+            # Whatever escapes here would make Temporal retry the workflow task for ever.
+            await self._crashed(error)
+            raise ApplicationError(
+                f"steploom failed: {type(error).__name__}: {error}",
+                type="InternalError",
+                non_retryable=True,
+            ) from error
+
+    @workflow.update(name=UPDATE_DECIDE)
+    async def decide(self, request: RawValue) -> dict[str, Any]:
+        """Takes a person's decision; answered at once."""
+        try:
+            answer = self._running().decide(_decision(request))
+        except RefusedError as error:
+            raise ApplicationError(error.message, type="RefusedError") from None
+        self._show_progress()
+        return answer
+
+    @decide.validator
+    def _check_decide(self, request: RawValue) -> None:
+        # A refused decision leaves nothing in the history.
+        self._running().check_decision(_decision(request))
+
+    @workflow.update(name=UPDATE_PAUSE)
+    async def pause(self, request: RawValue = None) -> bool:  # type: ignore[assignment]
+        """Lets running steps finish and starts no new one; returns whether that is a change."""
+        changed = self._running().pause()
+        self._show_progress()
+        return changed
+
+    @pause.validator
+    def _check_pause(self, request: RawValue = None) -> None:  # type: ignore[assignment]
+        self._running()
+
+    @workflow.update(name=UPDATE_RESUME)
+    async def resume(self, request: RawValue = None) -> bool:  # type: ignore[assignment]
+        """Goes on after ``pause``; returns whether that is a change."""
+        changed = self._running().resume()
+        self._show_progress()
+        return changed
+
+    @resume.validator
+    def _check_resume(self, request: RawValue = None) -> None:  # type: ignore[assignment]
+        self._running()
+
+    @workflow.query(name=QUERY_STATE)
+    def state(self) -> dict[str, Any]:
+        """The run in the schema's shape, and where it stands."""
+        if self._interpreter is None:
+            return {"status": "pending"}
+        return public_summary(self._interpreter.state)
+
+    def _running(self) -> Interpreter:
+        if self._interpreter is None:
+            raise RefusedError("the run has not begun yet; try again in a moment")
+        if self._interpreter.state.status.ended:
+            raise RefusedError(f"the run is {self._interpreter.state.status} already")
+        return self._interpreter
+
+    async def _begin(self, arguments: Sequence[RawValue]) -> None:
+        """Pins the run to its definition."""
+        info = workflow.info()
+        if info.workflow_type != WORKFLOW_TYPE:
+            raise ApplicationError(
+                f"there is no workflow type {info.workflow_type}; use {WORKFLOW_TYPE}",
+                type="UnknownWorkflowType",
+                non_retryable=True,
+            )
+        value, problem = _decode(arguments[0] if arguments else None)
+        if len(arguments) > 1:
+            problem = f"a run takes one argument, the start object, and not {len(arguments)}"
+        request = ResolveRequest(
+            start=value,
+            problem=problem,
+            execution_id=info.workflow_id,
+            first_run_id=info.first_execution_run_id,
+            started_at=workflow.now(),
+            interpreter_version=INTERPRETER_VERSION,
+        )
+        answer = await workflow.execute_local_activity(
+            RESOLVE_ACTIVITY,
+            request.to_json(),
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(milliseconds=200),
+                maximum_interval=timedelta(seconds=10),
+            ),
+            summary="pin the definition",
+        )
+        resolved = ResolvedRun.model_validate(answer)
+        if resolved.error is not None:
+            raise ApplicationError(
+                resolved.error.message,
+                resolved.error.to_json(),
+                type=resolved.error.type,
+                non_retryable=True,
+            )
+        self._set_up(resolved, _new_state(resolved, request), [])
+
+    def _take_up(self, carried: RawValue) -> None:
+        value, problem = _decode(carried)
+        if problem is not None or not isinstance(value, dict) or "state" not in value:
+            return
+        try:
+            resolved = ResolvedRun.model_validate(value.get("run"))
+            state = load_state(value["state"])
+            records = _RECORDS.validate_python(value.get("records") or [])
+        except ValidationError:
+            # Not ours: a second argument that somebody gave. ``run`` says so.
+            return
+        self._set_up(resolved, state, records)
+
+    def _set_up(self, resolved: ResolvedRun, state: RunState, records: list[Record]) -> None:
+        catalogue = {spec.task_id: spec for spec in resolved.tasks}
+        plan = make_plan(resolved.document or {}, catalogue)
+        if state.main.position == "" and not state.main.ended:
+            state.main.position = plan.main.first
+            state.variables = dict(plan.definition.variables)
+        host = TemporalHost(
+            state.ref,
+            liveness_timeout=timedelta(seconds=resolved.liveness_timeout),
+            history_limit=resolved.history_limit,
+            records=records,
+        )
+        interpreter = Interpreter(plan, state, host)
+        host.instance_record = interpreter.instance_record
+        host.on_progress = self._show_progress
+        self._plan, self._host, self._interpreter = plan, host, interpreter
+        self._resolved = resolved
+
+    async def _drive(self, start: RawValue) -> Json:
+        """Runs the interpreter, handing it on to a new run when the history is long."""
+        interpreter, host, resolved = self._interpreter, self._host, self._resolved
+        if interpreter is None or host is None or resolved is None:
+            raise AssertionError("the run was not set up")
+        self._show_progress()
+        work = asyncio.create_task(interpreter.run())
+
+        def handed_on() -> bool:
+            return host.draining and host.quiescent and workflow.all_handlers_finished()
+
+        while not work.done():
+            try:
+                await workflow.wait_condition(lambda: work.done() or handed_on())
+                if not work.done():
+                    # Once more, when whatever woke up together with this has come to rest.
+                    await workflow.wait_condition(lambda: work.done() or handed_on())
+            except asyncio.CancelledError:
+                interpreter.cancel()
+                continue
+            if not work.done():
+                workflow.continue_as_new(
+                    args=[
+                        start,
+                        {
+                            "run": resolved.to_json(),
+                            "state": dump_state(interpreter.state),
+                            "records": [record.to_json() for record in host.kept],
+                        },
+                    ]
+                )
+        state = work.result()
+        self._show_progress()
+        return _result(state)
+
+    async def _crashed(self, error: Exception) -> None:
+        """Has a fault of our own on record, as far as that still goes."""
+        if self._interpreter is None or self._host is None:
+            return
+        self._interpreter.crash(f"{type(error).__name__}: {error}")
+        await self._host.flush(main_path=True)
+
+    def _show_progress(self) -> None:
+        """Brings what Temporal's UI shows up to date: search attributes, details in Markdown."""
+        if self._interpreter is None or self._plan is None or self._resolved is None:
+            return
+        state = self._interpreter.state
+        workflow.set_current_details(progress(self._plan, state))
+        if not self._resolved.search_attributes:
+            return
+        wanted = {
+            SEARCH_DEFINITION: state.workflow_id,
+            SEARCH_VERSION: state.version,
+            SEARCH_ORG: self._resolved.org or "",
+            SEARCH_STATUS: str(state.status),
+        }
+        if state.correlation_id is not None:
+            wanted[SEARCH_CORRELATION] = state.correlation_id
+        if not self._shown:
+            # What the client set at the start, or an earlier run of the chain, costs no event.
+            known = workflow.info().typed_search_attributes
+            for name in wanted:
+                value = known.get(SearchAttributeKey.for_keyword(name))
+                if value is not None:
+                    self._shown[name] = value
+        changed = {name: one for name, one in wanted.items() if self._shown.get(name) != one}
+        if changed:
+            self._shown.update(changed)
+            workflow.upsert_search_attributes(
+                [SearchAttributeKey.for_keyword(k).value_set(v) for k, v in changed.items()]
+            )
+
+
+def _new_state(resolved: ResolvedRun, request: ResolveRequest) -> RunState:
+    if resolved.org_id is None or resolved.instance_id is None:
+        raise AssertionError("a resolved run has an org and an instance")
+    given = dict(resolved.input or {})
+    return RunState(
+        org_id=resolved.org_id,
+        instance_id=resolved.instance_id,
+        execution_id=request.execution_id,
+        first_run_id=request.first_run_id,
+        workflow_id=resolved.workflow_id or "",
+        version=resolved.version or "",
+        started_at=request.started_at,
+        input=given,
+        variables={},
+        main=Frame(prefix="", position="", data=dict(given)),
+        correlation_id=resolved.correlation_id,
+    )
+
+
+def _decode(raw: RawValue | None) -> tuple[Json, str | None]:
+    """A payload as strict JSON, or why it is none."""
+    if raw is None or raw.payload.metadata.get("encoding") == _NULL:
+        return None, "there is none"
+    encoding = raw.payload.metadata.get("encoding", b"").decode("ascii", "replace")
+    if encoding not in {"json/plain", "json/protobuf"}:
+        return None, f"its encoding is {encoding or 'unknown'}, not JSON"
+    try:
+        return loads(raw.payload.data), None
+    except JsonGateError as error:
+        return None, str(error)
+
+
+def _decision(raw: RawValue) -> DecisionRequest:
+    value, problem = _decode(raw)
+    if problem is not None:
+        raise RefusedError(f"the decision is unusable: {problem}")
+    try:
+        return DecisionRequest.model_validate(value)
+    except ValidationError as error:
+        sentences = "; ".join(
+            f"{'/'.join(map(str, one['loc'])) or 'decision'}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise RefusedError(f"the decision is unusable: {sentences}") from None
+
+
+def _result(state: RunState) -> Json:
+    if state.status is InstanceStatus.COMPLETED:
+        return state.output
+    if state.status is InstanceStatus.CANCELLED:
+        raise asyncio.CancelledError("the run was cancelled")
+    failure: JsonObject = state.failure or {}
+    step = failure.get("stepId")
+    where = f"step {step} failed" if step else "the run failed"
+    raise ApplicationError(
+        f"{where}: {failure.get('message') or failure.get('type')}",
+        failure,
+        type=str(failure.get("type")),
+        non_retryable=True,
+    )
