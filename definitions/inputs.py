@@ -117,20 +117,20 @@ def check_input(schema: JsonObject | None, value: Json) -> list[Problem]:
         return [Problem(pointer="", code="value_mismatch", message=message)]
     found: dict[Problem, None] = {}
     for violation in validator.iter_errors(value):
-        found.update(dict.fromkeys(_problems(violation)))
+        found.update(dict.fromkeys(_problems(violation, value)))
         if len(found) >= MAX_PROBLEMS:
             break
     return list(found)[:MAX_PROBLEMS]
 
 
-def _problems(error: jsonschema_rs.ValidationError) -> Iterator[Problem]:
+def _problems(error: jsonschema_rs.ValidationError, value: Json) -> Iterator[Problem]:
     keyword = error.kind.name
     where = list(error.instance_path)
     if keyword in {"anyOf", "oneOf"}:
-        yield from _problems_of_choice(error)
+        yield from _problems_of_choice(error, value)
         return
     code = _CODES.get(keyword, "value_mismatch")
-    if (unexpected := _unexpected(error)) is not None:
+    if (unexpected := _unexpected(error, value)) is not None:
         for name in unexpected:
             yield Problem(
                 pointer=pointer(*where, name), code=code, message=f"{name} is not a known member"
@@ -140,18 +140,21 @@ def _problems(error: jsonschema_rs.ValidationError) -> Iterator[Problem]:
     yield Problem(pointer=pointer(*where), code=code, message=_sentence(keyword, name, error))
 
 
-def _unexpected(error: jsonschema_rs.ValidationError) -> list[str] | None:
+def _unexpected(error: jsonschema_rs.ValidationError, value: Json) -> list[str] | None:
     """The members that are not allowed, where the rule is about members."""
-    rules = {"additionalProperties", "unevaluatedProperties"}
-    if error.kind.name in rules:
+    if error.kind.name in {"additionalProperties", "unevaluatedProperties"}:
         return list(error.kind.as_dict()["unexpected"])
-    # A schema without properties of its own refuses the object, not its members.
-    if error.kind.name == "falseSchema" and error.schema_path[-1:] in ([rule] for rule in rules):
-        return list(error.instance) if isinstance(error.instance, dict) else None
+    if error.kind.name == "falseSchema" and error.schema_path[-1:] == ["additionalProperties"]:
+        # Where a schema names no properties, the library speaks of one member and does not say
+        # which: all of them are unexpected.
+        found = value
+        for part in error.instance_path:
+            found = found[part]
+        return list(found) if isinstance(found, dict) else None
     return None
 
 
-def _problems_of_choice(error: jsonschema_rs.ValidationError) -> Iterator[Problem]:
+def _problems_of_choice(error: jsonschema_rs.ValidationError, value: Json) -> Iterator[Problem]:
     """Those of the one branch that was meant: the only one that takes the value's type."""
     where = list(error.instance_path)
     fitting: list[list[jsonschema_rs.ValidationError]] = []
@@ -164,7 +167,7 @@ def _problems_of_choice(error: jsonschema_rs.ValidationError) -> Iterator[Proble
             types.update(dict.fromkeys(inner.kind.as_dict()["types"]))
     if len(fitting) == 1 and fitting[0]:
         for inner in fitting[0]:
-            yield from _problems(inner)
+            yield from _problems(inner, value)
         return
     name = _name(where)
     if types and not fitting:

@@ -134,7 +134,7 @@ DOCUMENTS: dict[str, JsonObject] = {
     "invalid_task_input": _task("core.wait", duration="soon"),
     "missing_task_input": _task("core.http", method="GET"),
     "conflicting_task_input": _task("core.wait", duration="PT1M", until="2030-01-01T00:00:00Z"),
-    "unknown_task_input": _task("core.http", url="https://example.com", header={}),
+    "unknown_task_input": _task("core.approval", approver="ann@example.com"),
     "approvals_unreachable": _task(
         "core.approval", approvers=["ann@example.com"], approvalsRequired=2
     ),

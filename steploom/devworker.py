@@ -9,7 +9,6 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-
 from adapters.processes.child import Child
 from adapters.temporal.pollers import pollers
 from definitions.errors import SteploomError

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.temporal"]
+pytest_plugins = ["tests.postgres", "tests.temporal"]

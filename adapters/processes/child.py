@@ -42,6 +42,7 @@ class Child:
         stop_signal: What asks it to stop.
         grace: Seconds that it may take to stop before it is killed.
         account: Run it as this user. Only root can.
+        keep_open: Descriptors that it inherits, such as a lock to be held for as long as it lives.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Child:
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 10.0,
         account: Account | None = None,
+        keep_open: Sequence[int] = (),
     ) -> None:
         self.log = log
         self._grace = grace
@@ -78,7 +80,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env=None if env is None else dict(env),
-                pass_fds=(report_end,),
+                pass_fds=(report_end, *keep_open),
                 # Its own session: Ctrl-C in the terminal must reach us alone, we stop it in order.
                 start_new_session=True,
             )

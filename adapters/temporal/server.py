@@ -6,6 +6,8 @@ it has made its namespaces.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -20,7 +22,7 @@ from adapters.processes.ports import LOOPBACK, free_ports
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 _START_SECONDS = 60.0
@@ -107,16 +109,17 @@ class TemporalServer:
         self._ui_port = None if self.headless else (ui_port or free_ui)
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         try:
-            if self.db_file is not None:
-                self.db_file.parent.mkdir(parents=True, exist_ok=True)
-            self._child = Child(
-                [self.binary, *self._arguments(metrics)],
-                # A profile of the user's (TEMPORAL_ADDRESS, TEMPORAL_TLS, …) is for clients.
-                env={k: v for k, v in os.environ.items() if not k.startswith("TEMPORAL_")},
-                log=self.log_file,
-                stop_signal=signal.SIGTERM,
-                grace=_STOP_SECONDS,
-            )
+            with contextlib.ExitStack() as held:
+                lock = [] if self.db_file is None else [held.enter_context(_locked(self.db_file))]
+                self._child = Child(
+                    [self.binary, *self._arguments(metrics)],
+                    # A profile of the user's (TEMPORAL_ADDRESS, TEMPORAL_TLS, …) is for clients.
+                    env={k: v for k, v in os.environ.items() if not k.startswith("TEMPORAL_")},
+                    log=self.log_file,
+                    stop_signal=signal.SIGTERM,
+                    grace=_STOP_SECONDS,
+                    keep_open=lock,
+                )
         except OSError as error:
             raise UnreachableError(
                 "Temporal",
@@ -213,6 +216,31 @@ class TemporalServer:
             return False
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def _locked(db_file: Path) -> Iterator[int]:
+    """A lock on the data, for the server to inherit, so that two never write into one file.
+
+    One whose parent was killed takes a second or two to stop; a new one waits for it.
+    """
+    db_file.parent.mkdir(parents=True, exist_ok=True)
+    with db_file.with_name(f"{db_file.name}.lock").open("w") as lock:
+        deadline = time.monotonic() + _STOP_SECONDS + 5.0
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UnreachableError(
+                        "Temporal",
+                        f"another Temporal server uses {db_file}",
+                        hint="stop the `steploom dev` that started it, or choose another folder "
+                        "with --data-dir",
+                    ) from None
+                time.sleep(0.05)
+        yield lock.fileno()
 
 
 def _default_log(db_file: Path | None) -> Path:

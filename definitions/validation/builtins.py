@@ -6,6 +6,7 @@ whole, or that is left out (it is ``data`` then).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -16,11 +17,13 @@ from definitions.templates import TemplateError, parse_mapping
 
 if TYPE_CHECKING:
     from definitions.jsontypes import Json, JsonObject
+    from definitions.problem_codes import Code
     from definitions.validation.findings import Findings, Parts
 
 #: A sentence's second half where the value is wrong ("must be …"), else None.
 Check: TypeAlias = Callable[[Any], str | None]
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHOD = re.compile(r"[A-Za-z]{1,20}")
+_LONGEST_URL = 8192
 
 
 def check_builtin_input(task_id: str, value: Json, where: Parts, findings: Findings) -> None:
@@ -33,15 +36,15 @@ def check_builtin_input(task_id: str, value: Json, where: Parts, findings: Findi
             findings.add(where, "invalid_task_input", f"the input of {task_id} must be an object")
         return
     for key, member in value.items():
+        here = (*where, key)
         if task.members is None:
             _check_variable(key, where, findings)
         elif key not in task.members:
+            code: Code = "invalid_task_input" if task.closed else "unknown_task_input"
             hint = findings.meant(key, task.members)
-            findings.add(
-                (*where, key), "unknown_task_input", f"{task_id} does not know {key!r:.80}{hint}"
-            )
-        elif member is not None and not _open(member):
-            _check_member(key, _plain(member), task.members[key], (*where, key), findings)
+            findings.add(here, code, f"{task_id} does not know {key!r:.80}{hint}")
+        elif not _open(member) and not (member is None and key in task.nullable):
+            _check_member(key, _plain(member), task.members[key], here, findings)
     if task.whole is not None:
         task.whole(value, where, findings)
 
@@ -85,6 +88,11 @@ def _text(value: Any) -> str | None:
     return None if isinstance(value, str) else "must be text"
 
 
+def _text_or_number(value: Any) -> str | None:
+    good = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return None if good else "must be text or a number"
+
+
 def _name(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "must be text, and not empty"
 
@@ -109,8 +117,8 @@ def _texts(value: Any) -> str | None:
 
 
 def _count(value: Any) -> str | None:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-    return None if whole and value >= 1 else "must be a whole number of at least 1"
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return None if good else "must be a whole number of at least 1"
 
 
 def _decision(value: Any) -> str | None:
@@ -136,15 +144,24 @@ def _instant(value: Any) -> str | None:
 
 
 def _url(value: Any) -> str | None:
-    if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
-        return None
-    return "must begin with http:// or https://"
+    if not isinstance(value, str) or not value.lower().startswith(("http://", "https://")):
+        return "must begin with http:// or https://"
+    return None if len(value) <= _LONGEST_URL else f"has more than {_LONGEST_URL} characters"
 
 
 def _method(value: Any) -> str | None:
-    if isinstance(value, str) and value.upper() in _METHODS:
-        return None
-    return f"must be one of {', '.join(sorted(_METHODS))}"
+    good = isinstance(value, str) and _METHOD.fullmatch(value)
+    return None if good else "must be an HTTP method such as GET or POST"
+
+
+def _headers(value: Any) -> str | None:
+    good = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    return None if good else "must be an object of texts"
+
+
+def _query(value: Any) -> str | None:
+    good = isinstance(value, dict) and not any(isinstance(v, dict | list) for v in value.values())
+    return None if good else "must be an object of texts and numbers"
 
 
 def _status_codes(value: Any) -> str | None:
@@ -184,16 +201,34 @@ def _enough_approvers(value: JsonObject, where: Parts, findings: Findings) -> No
 
 
 class _Task(NamedTuple):
-    """``members``: rules by name, or None where every name is free."""
+    """``members``: rules by name, or None where every name is free.
+
+    ``nullable``: where null is as good as leaving the member out. ``closed``: the task fails on a
+    member that it does not know; the others pass over it.
+    """
 
     members: Mapping[str, Check] | None
     whole: Callable[[JsonObject, Parts, Findings], None] | None = None
+    nullable: frozenset[str] = frozenset()
+    closed: bool = False
 
 
 _TASKS: dict[str, _Task] = {
     "core.set": _Task(None),
-    "core.fail": _Task({"errorType": _name, "errorCode": _text, "message": _text}),
-    "core.wait": _Task({"duration": _duration, "until": _instant}, _one_moment),
+    "core.fail": _Task(
+        {
+            "errorType": _name,
+            "errorCode": _text_or_number,
+            "message": _text,
+            "details": _anything,
+        },
+        nullable=frozenset({"errorType", "errorCode", "message"}),
+    ),
+    "core.wait": _Task(
+        {"duration": _duration, "until": _instant},
+        _one_moment,
+        nullable=frozenset({"duration", "until"}),
+    ),
     "core.approval": _Task(
         {
             "title": _text,
@@ -204,16 +239,19 @@ _TASKS: dict[str, _Task] = {
             "onRejected": _decision,
         },
         _enough_approvers,
+        nullable=frozenset({"title", "description", "approvers", "form"}),
     ),
     "core.http": _Task(
         {
             "method": _method,
             "url": _url,
-            "headers": _object,
-            "query": _object,
+            "headers": _headers,
+            "query": _query,
             "body": _anything,
             "expect": _status_codes,
         },
         _needs_url,
+        nullable=frozenset({"url", "expect"}),
+        closed=True,
     ),
 }

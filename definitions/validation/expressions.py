@@ -9,6 +9,7 @@ from definitions.cel import compile_expression
 from definitions.expressions import (
     AFTER_STEP_NAMES,
     ITEM_NAMES,
+    MAX_EXPRESSION_LENGTH,
     TRIGGER_NAMES,
     UI_NAMES,
     ExpressionSyntaxError,
@@ -184,6 +185,9 @@ def _report_unknown_steps(
 
 def _report_hyphens(text: str, where: Parts, outline: Outline, findings: Findings) -> bool:
     """``steps.charge-card`` reads as a subtraction, and ``steps.1st`` not at all."""
+    if len(text) > MAX_EXPRESSION_LENGTH:
+        # Refused by its length, and the search for strings takes the square of it.
+        return False
     bare = _STRING.sub(lambda match: " " * len(match[0]), text)
     found = False
     for match in _STEP_BY_DOT.finditer(bare):

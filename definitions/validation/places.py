@@ -1,4 +1,4 @@
-"""Where expressions stand in a document, and what is in scope there (SEMANTICS: expressions).
+"""Where expressions stand in a document, and what is in scope there.
 
 A later check that reads expressions (unknown fields, types) can start from the same list.
 """

@@ -161,6 +161,19 @@ async def test_temporal_keeps_its_runs_between_starts(folder: Path, temporal_bin
         assert described.status is WorkflowExecutionStatus.RUNNING
 
 
+def test_a_new_temporal_waits_for_one_that_is_stopping(folder: Path, temporal_binary: Path) -> None:
+    """After the parent's death the old server may still write; two never do so at once."""
+    file = folder / "temporal.db"
+    first = TemporalServer(temporal_binary, db_file=file, headless=True).start()
+    pid = first.pid
+    assert first._child is not None
+    first._child._close_pipe()  # as the parent's death does: stop, and nobody waits
+    assert _alive(pid)
+    with TemporalServer(temporal_binary, db_file=file, headless=True):
+        assert not _alive(pid)
+    first.stop()
+
+
 def test_a_temporal_that_cannot_start_says_why(folder: Path, temporal_binary: Path) -> None:
     """One sentence with the server's own reason, and where its log is."""
     (folder / "temporal.db").mkdir()

@@ -100,6 +100,16 @@ def test_sentences(schema: Any, value: Any, expected: tuple[str, str], sentence:
     assert ((problem.pointer, problem.code), problem.message) == (expected, sentence)
 
 
+def test_every_unknown_member_is_named() -> None:
+    """Also where the schema names no member at all, and also further in."""
+    closed = {"properties": {"x": {"additionalProperties": False}}, "additionalProperties": False}
+    assert found(closed, {"x": {"a": 1, "b": 2}, "c": 3}) == [
+        ("/x/a", "value_unknown"),
+        ("/x/b", "value_unknown"),
+        ("/c", "value_unknown"),
+    ]
+
+
 def test_the_value_is_never_quoted() -> None:
     """A value may be secret: no sentence repeats it."""
     secret = "s3cret-value"

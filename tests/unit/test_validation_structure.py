@@ -144,7 +144,7 @@ def test_a_steps_fields(members: dict[str, Any], where: str, code: str) -> None:
 
 
 def test_everything_at_once_in_the_order_of_the_document() -> None:
-    """A broken part hides no other one: not of its own object, not of another, not of another rule."""
+    """A broken part hides no other one, neither of the same object nor of another rule."""
     document = {
         "naem": "Slip",
         "steps": [

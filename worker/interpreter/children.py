@@ -79,9 +79,17 @@ class Children(Generic[T]):
     def __len__(self) -> int:
         return len(self._running) + len(self._done)
 
-    def spawn(self, work: Coroutine[Any, Any, T], scope: Scope) -> asyncio.Task[T]:
-        """Starts a child. ``scope`` is its own, below the one of these children."""
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[Any, Any, T], scope: Scope, *, name: str) -> asyncio.Task[T]:
+        """Starts a child.
+
+        Args:
+            work: What it does.
+            scope: Its own scope, below the one of these children.
+            name: Where it stands in the definition: the same whenever the run is taken up again,
+                and no other's at the time. It shows in stack traces, and tells a host which
+                operation is which.
+        """
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.append((task, scope))
         task.add_done_callback(self._on_done)
         return task
@@ -117,14 +125,16 @@ async def bounded(
     work: Coroutine[Any, Any, T],
     work_scope: Scope,
     timer: Coroutine[Any, Any, None],
+    *,
+    name: str,
 ) -> tuple[bool, T | None]:
     """Runs work until a timer ends: ``(True, result)``, or ``(False, None)`` when the time was up.
 
     Work that is out of time is cancelled and awaited before this returns.
     """
     async with Children[Any](scope) as children:
-        task = children.spawn(work, work_scope)
-        children.spawn(timer, children.scope())
+        task = children.spawn(work, work_scope, name=name)
+        children.spawn(timer, children.scope(), name=f"{name} in time")
         first = await children.next_done()
         if first is task:
             return True, first.result()

@@ -68,7 +68,7 @@ class Chronicle:
             completed_at=self._host.now() if ended else None,
             attempts=attempts,
             decision=decision,
-            votes=unit.votes or None if unit is not None else None,  # type: ignore[arg-type]
+            votes=unit.votes or None if unit is not None else None,
             waiting_for=unit.waiting_for if unit is not None else None,
         )
 

@@ -89,7 +89,7 @@ class InlineTasks:
         if unit.tries >= retry.max_attempts:
             return None
         retry_at = self._host.now() + backoff(retry, unit.tries)
-        if deadline is not None and retry_at > deadline:
+        if deadline is not None and retry_at >= deadline:
             return None
         return retry_at
 
@@ -122,15 +122,18 @@ class InlineTasks:
         deadline: datetime | None,
         announce: Callable[[], Awaitable[None]],
     ) -> Json:
-        if unit.due is None:
-            unit.due = _due(_object(unit.input, "core.wait"), self._host.now())
-            unit.waiting_for = {"until": timestamp(unit.due)}
-        end = unit.due if deadline is None else min(unit.due, deadline)
-        if end - self._host.now() >= LONG_WAIT:
-            await announce()
+        now = self._host.now()
+        begins = unit.due is None
+        due = unit.due or _due(_object(unit.input, "core.wait"), now)
+        end = due if deadline is None else min(due, deadline)
+        if begins:
+            unit.due = due
+            unit.waiting_for = {"until": timestamp(due)}
+            if end - now >= LONG_WAIT:
+                await announce()
         await self._host.sleep_until(end)
         unit.waiting_for = None
-        if end < unit.due:
+        if end < due:
             raise timed_out(f"step {step.step_id}", step.timeout)
         return {}
 
@@ -143,10 +146,11 @@ class InlineTasks:
     ) -> Json:
         if unit.waiting_for is None:
             unit.waiting_for = _approval_request(unit.input)
-        await announce()
-        decided = await self._host.wait_for(lambda: unit.verdict is not None, deadline)
+            await announce()
+        await self._host.wait_for(lambda: unit.verdict is not None, deadline)
         request, unit.waiting_for = unit.waiting_for, None
-        if not decided:
+        # A verdict that came at the last moment counts: the person was told that it does.
+        if unit.verdict is None:
             raise timed_out(f"the approval {step.step_id}", step.timeout)
         last = unit.votes[-1]
         result: JsonObject = {
@@ -190,9 +194,9 @@ def _due(given: JsonObject, now: datetime) -> datetime:
         if duration is not None:
             return now + parse_duration(_text(duration))
         moment = datetime.fromisoformat(_text(until))
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (DurationError, ValueError, OverflowError) as error:
         raise step_error("InputError", f"core.wait: {error}") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _text(value: Any) -> str:

@@ -111,7 +111,8 @@ class Interpreter:
 
     async def _run_main(self) -> None:
         state = self.state
-        self._main = asyncio.get_running_loop().create_task(self._main_in_time())
+        work = self._main_in_time()
+        self._main = asyncio.get_running_loop().create_task(work, name="main path")
         if state.cancelling:
             self.cancel()
         try:
@@ -136,10 +137,11 @@ class Interpreter:
         if state.cancelling and error.info.type != "WorkflowTimeout":
             self._end(InstanceStatus.CANCELLED)
             return
-        state.error = state.failure = error.info.to_json()
+        state.error, state.failure = error.info.to_json(), error.info.to_json()
         self._end(InstanceStatus.FAILED)
 
     def _end(self, status: InstanceStatus) -> None:
+        self._runner.abandon(self.state.main, self._plan.main)
         self.state.paused = False
         self.state.status = status
 
@@ -152,7 +154,7 @@ class Interpreter:
             state.deadline = state.started_at + timeout
         timer = self._host.sleep_until(state.deadline)
         in_time, output = await bounded(
-            self._scope, self._walk_main(work_scope), work_scope, timer
+            self._scope, self._walk_main(work_scope), work_scope, timer, name="run"
         )
         if not in_time:
             raise StepError(
@@ -167,14 +169,8 @@ class Interpreter:
         return output
 
     async def _walk_main(self, scope: Scope) -> Json:
-        frame = self.state.main
-        lane = Lane(frame, self._plan.main, scope)
-        while True:
-            try:
-                result = await self._runner.walk(lane)
-                break
-            except StepError as error:
-                frame.position = self._handle_globally(error)
+        lane = Lane(self.state.main, self._plan.main, scope)
+        result = await self._walk_on(lane)
         if self._plan.output is None:
             output = result
         else:
@@ -186,6 +182,14 @@ class Interpreter:
                 f"the run's output has {size} bytes, at most {MAX_RUN_VALUE_BYTES} are allowed",
             )
         return output
+
+    async def _walk_on(self, lane: Lane) -> Json:
+        """Walks the main path, also from where the document's own ``onFailure`` leads."""
+        while True:
+            try:
+                return await self._runner.walk(lane)
+            except StepError as error:
+                lane.frame.position = self._handle_globally(error)
 
     def _handle_globally(self, error: StepError) -> str | None:
         """Where the document's own ``onFailure`` sends the run, once in a run.

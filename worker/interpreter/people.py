@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class DecisionRequest(BaseModel):
-    """A decision as it comes in. ``step_id`` is a step's id, or its path where the id is not enough."""
+    """A decision as it comes in.
+
+    ``step_id`` is a step's id, or its path where several steps of that id wait.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True, frozen=True

@@ -61,7 +61,10 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep(PlannedTask):
-    """A step, ready to run. ``following`` is the next one in its list, ``position`` counts from 1."""
+    """A step, ready to run.
+
+    ``following`` is the next one in its list, ``position`` counts from 1.
+    """
 
     name: str | None = None
     output: CompiledMapping | None = None
@@ -117,7 +120,7 @@ def make_plan(document: JsonObject, catalogue: Mapping[str, TaskSpec]) -> Plan:
         catalogue: The task specs that the run pinned; a task that is missing there is remote, and
             its activity answers ``UnknownTask``.
     """
-    specs = tuple(sorted((spec.model_dump_json() for spec in catalogue.values())))
+    specs = tuple(sorted(spec.model_dump_json() for spec in catalogue.values()))
     return _make_plan(json.dumps(document, ensure_ascii=False), specs)
 
 

@@ -15,7 +15,7 @@ from worker.interpreter.state import Unit
 from worker.interpreter.steps import evaluate
 
 if TYPE_CHECKING:
-    from definitions.jsontypes import Json, JsonObject
+    from definitions.jsontypes import JsonObject
     from worker.interpreter.host import Host
     from worker.interpreter.inline import InlineTasks
     from worker.interpreter.plan import Plan, PlannedTask
@@ -43,7 +43,9 @@ class Rollback:
         if rollback is not None and rollback.order == "parallel":
             async with Children[Any](Scope()) as children:
                 for done in pending:
-                    children.spawn(self._compensate(done, main_path=False), children.scope())
+                    work = self._compensate(done, main_path=False)
+                    name = f"{done.path}@compensation:{done.iteration}"
+                    children.spawn(work, children.scope(), name=name)
                 while len(children):
                     (await children.next_done()).result()
         else:
@@ -56,28 +58,33 @@ class Rollback:
         }
 
     async def _compensate(self, done: Completed, *, main_path: bool) -> None:
-        await self._host.admit(lambda: True)
-        task = self._compensations[done.step_id]
+        if done.unit is None:
+            await self._host.admit(lambda: True)
+            path = f"{done.path}@compensation"
+            done.unit = Unit(path=path, started_at=self._host.now())
+        unit, task = done.unit, self._compensations[done.step_id]
         record = StepRecord(
             seq=self._state.next_seq(),
-            path=f"{done.path}@compensation",
+            path=unit.path,
             iteration=done.iteration,
             step_id=done.step_id,
             task_id=task.spec.task_id,
             status=StepStatus.ACTIVE,
-            started_at=self._host.now(),
+            started_at=unit.started_at or self._host.now(),
         )
         error: StepError | None = None
         try:
-            await self._run(task, done, record, main_path=main_path)
+            await self._run(task, done, unit, record, main_path=main_path)
         except StepError as failed:
             error = failed.at(done.step_id)
-        done.compensated = error is None
+        done.compensated, done.unit = error is None, None
         if error is not None or task.inline or task.spec.activity is not None:
             ended = {
                 "seq": self._state.next_seq(),
                 "status": StepStatus.COMPLETED if error is None else StepStatus.FAILED,
+                "input": unit.input if task.inline else None,
                 "error": error.info if error is not None else None,
+                "attempts": error.info.attempts if error is not None else None,
                 "completed_at": self._host.now(),
             }
             self._host.record(record.model_copy(update=ended))
@@ -94,22 +101,23 @@ class Rollback:
         )
 
     async def _run(
-        self, task: PlannedTask, done: Completed, record: StepRecord, *, main_path: bool
+        self, task: PlannedTask, done: Completed, unit: Unit, record: StepRecord, *, main_path: bool
     ) -> None:
-        value: Json = done.output
-        if task.input is not None:
-            lane = Lane(self._state.main, self._plan.main, Scope())
-            names = names_in_scope(self._state, lane, output=done.output)
-            value = evaluate(task.input, names, "the compensation's input")
+        if not unit.input_ready:
+            unit.input = done.output
+            if task.input is not None:
+                lane = Lane(self._state.main, self._plan.main, Scope())
+                names = names_in_scope(self._state, lane, output=done.output)
+                unit.input = evaluate(task.input, names, "the compensation's input")
+            unit.input_ready = True
         deadline = record.started_at + task.timeout if task.timeout is not None else None
         if task.inline:
-            unit = Unit(path=record.path, input=value, input_ready=True)
             await self._inline.run(task, unit, deadline, self._nothing_to_announce)
             return
         await self._host.call(
             TaskCall(
                 spec=task.spec,
-                input=value,
+                input=unit.input,
                 retry=task.retry,
                 attempt_timeout=task.attempt_timeout,
                 heartbeat_timeout=task.heartbeat_timeout,

@@ -29,8 +29,9 @@ INTERPRETER_VERSION = 1
 class Unit:
     """One run of a step's task and branches: the step itself, or one item of its ``forEach``.
 
-    The fields from ``tries`` to ``verdict`` belong to the tasks that the interpreter does by itself:
-    ``tries`` counts the failed ones, ``retry_at`` and ``due`` are the ends of waits under way.
+    The fields from ``tries`` to ``verdict`` belong to the tasks that the interpreter does by
+    itself: ``tries`` counts the failed ones, ``retry_at`` and ``due`` are the ends of waits under
+    way.
     """
 
     path: str
@@ -52,7 +53,11 @@ class Unit:
 
 @dataclass(slots=True)
 class ActiveStep:
-    """The step at which a frame stands. ``results`` and ``failures`` are those of a ``forEach``."""
+    """The step at which a frame stands.
+
+    ``results`` and ``failures`` are those of a ``forEach``; ``joined`` has the steps of its items'
+    branches, which nobody sees before the step ends.
+    """
 
     step_id: str
     path: str
@@ -64,6 +69,7 @@ class ActiveStep:
     next_item: int = 0
     results: list[Json] = field(default_factory=list)
     failures: list[JsonObject] = field(default_factory=list)
+    joined: dict[str, JsonObject] = field(default_factory=dict)
     reported: bool = False
 
 
@@ -71,8 +77,8 @@ class ActiveStep:
 class Frame:
     """A walk through one list of steps: the main path, or a branch.
 
-    ``prefix`` comes before the ids of its steps in their paths, ``steps`` holds what expressions see
-    under that name, ``result`` is the stored output of the step that ended last.
+    ``prefix`` comes before the ids of its steps in their paths, ``steps`` holds what expressions
+    see under that name, ``result`` is the stored output of the step that ended last.
     """
 
     prefix: str
@@ -86,13 +92,14 @@ class Frame:
 
 @dataclass(slots=True)
 class Completed:
-    """A completed step that has a compensation."""
+    """A completed step that has a compensation; ``unit`` is the one of it, once that has begun."""
 
     step_id: str
     path: str
     iteration: int
     output: Json
     compensated: bool | None = None
+    unit: Unit | None = None
 
 
 @dataclass(slots=True)

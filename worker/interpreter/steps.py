@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from worker.interpreter.chronicle import Chronicle
     from worker.interpreter.host import Host
     from worker.interpreter.inline import InlineTasks
-    from worker.interpreter.plan import PlannedStep
+    from worker.interpreter.plan import PlannedList, PlannedStep
     from worker.interpreter.state import RunState
 
 #: A step entered more often fails the run.
@@ -61,6 +61,12 @@ def check_size(value: Json, what: str) -> None:
         )
 
 
+def _failed_status(step: PlannedStep, error: ErrorInfo) -> StepStatus:
+    """How a step ends that failed: a timeout of its own is told apart."""
+    own = error.type == "TimeoutError" and error.step_id == step.step_id
+    return StepStatus.TIMEOUT if own else StepStatus.FAILED
+
+
 class StepRunner:
     """Walks lists of steps for one run."""
 
@@ -85,16 +91,27 @@ class StepRunner:
         frame.ended = True
         return frame.result
 
+    def abandon(self, frame: Frame, planned: PlannedList) -> None:
+        """Records the step at which a frame stands as cancelled, with all that runs in it.
+
+        A coroutine that is cancelled before its first line never learns of it. That can be so when
+        a run is taken up again and told to stop, or out of time, in the same moment.
+        """
+        if frame.active is not None:
+            self._cancelled(frame, planned.steps[frame.active.step_id], frame.active)
+
     async def _step(self, lane: Lane, step: PlannedStep) -> str | None:
         """Runs the step at which a frame stands; returns the next one's id."""
         active = lane.frame.active or await self._enter(lane, step)
         try:
             raw = await self._work(lane, step, active)
+            lane.frame.steps.update(active.joined)
             self._store(lane, step, active, raw)
         except StepError as error:
+            self._abandon_inner(lane.frame, step, active)
             return self._failed(lane, step, active, error.at(step.step_id))
         except asyncio.CancelledError:
-            self._cancelled(lane, step, active)
+            self._cancelled(lane.frame, step, active)
             raise
         return self._ended(lane, step, active)
 
@@ -123,7 +140,7 @@ class StepRunner:
             active.units.append(Unit(path=path))
         lane.frame.active = active
         if step.branches or step.items is not None:
-            # What runs in it is recorded under paths below this one, which must be there to be read.
+            # What runs in it is recorded under paths below this one, which must be there first.
             self._chronicle.keep(
                 self._chronicle.step(step, path, iteration, StepStatus.ACTIVE, started_at=now)
             )
@@ -143,7 +160,7 @@ class StepRunner:
         if active.deadline is None or not spans:
             return await work
         timer = self._host.sleep_until(active.deadline)
-        in_time, raw = await bounded(lane.scope, work, scope, timer)
+        in_time, raw = await bounded(lane.scope, work, scope, timer, name=active.path)
         if not in_time:
             raise timed_out(f"step {step.step_id}", step.timeout)
         return raw
@@ -163,7 +180,8 @@ class StepRunner:
 
             def begin(unit: Unit) -> None:
                 child = children.scope()
-                owners[children.spawn(self._unit(lane, step, active, unit, child), child)] = unit
+                work = self._unit(lane, step, active, unit, child)
+                owners[children.spawn(work, child, name=unit.path)] = unit
 
             for unit in active.units:
                 begin(unit)
@@ -206,13 +224,15 @@ class StepRunner:
             output = await self._task_and_branches(lane, step, active, unit, scope)
         except StepError as error:
             if unit.index is not None:
-                self._report_item(step, active, unit, StepStatus.FAILED, error.at(step.step_id))
+                error.at(step.step_id)
+                self._report_item(step, active, unit, _failed_status(step, error.info), error)
             raise
         except asyncio.CancelledError:
             if unit.index is not None:
                 self._report_item(step, active, unit, StepStatus.CANCELLED, None)
             raise
         if unit.index is not None:
+            # Where the task was all there was to do, its host has recorded the end.
             if step.inline or step.branches or step.spec.activity is not None:
                 self._report_item(step, active, unit, StepStatus.COMPLETED, None)
             self._to_compensate(step, unit.path, active.iteration, stored_output(output))
@@ -235,7 +255,7 @@ class StepRunner:
                 for branch_id, planned in step.branches
             ]
         if unit.phase == "branches":
-            await self._branches(lane, step, unit, scope)
+            await self._branches(lane, step, active, unit, scope)
             laid_over = stored_output(unit.output)
             results = zip(step.branches, unit.branches, strict=True)
             unit.output = laid_over | {branch_id: frame.result for (branch_id, _), frame in results}
@@ -257,9 +277,7 @@ class StepRunner:
             unit.input = evaluate(step.input, names, "the input")
         unit.input_ready = True
 
-    def _task_call(
-        self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit
-    ) -> TaskCall:
+    def _task_call(self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit) -> TaskCall:
         final = not step.branches and step.spec.activity is None
         if unit.index is None:
             final = final and step.output is None and step.items is None
@@ -281,9 +299,7 @@ class StepRunner:
             heartbeat_timeout=step.heartbeat_timeout,
             deadline=active.deadline,
             summary=summary if lane.is_main else f"{lane.frame.prefix}{summary}",
-            idempotency_key=idempotency_key(
-                self._state.first_run_id, unit.path, active.iteration
-            ),
+            idempotency_key=idempotency_key(self._state.first_run_id, unit.path, active.iteration),
             record=record,
             ended_seq=self._state.next_seq(),
             final=final,
@@ -318,7 +334,7 @@ class StepRunner:
         )
 
     async def _branches(
-        self, lane: Lane, step: PlannedStep, unit: Unit, scope: Scope
+        self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit, scope: Scope
     ) -> None:
         try:
             async with Children[Any](scope) as children:
@@ -327,13 +343,17 @@ class StepRunner:
                         continue
                     child = children.scope()
                     inner = Lane(frame, planned, child, outer=lane, unit=unit)
-                    children.spawn(self.walk(inner), child)
+                    children.spawn(self.walk(inner), child, name=frame.prefix)
                 while len(children):
                     (await children.next_done()).result()
         finally:
-            # After the join the steps of all branches can be seen, however it went.
-            for frame in unit.branches:
-                lane.frame.steps.update(frame.steps)
+            self._join(lane.frame, active, unit)
+
+    def _join(self, frame: Frame, active: ActiveStep, unit: Unit) -> None:
+        """Has the steps of a unit's branches seen after the join, however it went."""
+        seen = frame.steps if unit.index is None else active.joined
+        for branch in unit.branches:
+            seen.update(branch.steps)
 
     def _store(self, lane: Lane, step: PlannedStep, active: ActiveStep, raw: Json) -> None:
         """Puts the output where the following steps find it."""
@@ -394,9 +414,7 @@ class StepRunner:
         """
         frame, info = lane.frame, error.info
         self._state.error = info.to_json()
-        status = StepStatus.FAILED
-        if info.type == "TimeoutError" and info.step_id == step.step_id:
-            status = StepStatus.TIMEOUT
+        status = _failed_status(step, info)
         failed_view = step_view(
             status,
             started_at=active.started_at,
@@ -429,11 +447,24 @@ class StepRunner:
             raise error
         return decision.target
 
-    def _cancelled(self, lane: Lane, step: PlannedStep, active: ActiveStep) -> None:
-        lane.frame.steps[step.step_id] = step_view(
+    def _cancelled(self, frame: Frame, step: PlannedStep, active: ActiveStep) -> None:
+        self._abandon_inner(frame, step, active)
+        frame.steps[step.step_id] = step_view(
             StepStatus.CANCELLED, started_at=active.started_at, completed_at=self._host.now()
         )
         self._report(step, active, StepStatus.CANCELLED)
+        frame.active = None
+
+    def _abandon_inner(self, frame: Frame, step: PlannedStep, active: ActiveStep) -> None:
+        """Ends what has stopped in a step without a word (see ``abandon``)."""
+        for unit in active.units:
+            if unit.branches:
+                for (_, planned), branch in zip(step.branches, unit.branches, strict=True):
+                    self.abandon(branch, planned)
+                self._join(frame, active, unit)
+            if unit.index is not None and unit.phase != "done" and unit.started_at is not None:
+                self._report_item(step, active, unit, StepStatus.CANCELLED, None)
+        frame.steps.update(active.joined)
 
     def _report(
         self,
@@ -472,6 +503,7 @@ class StepRunner:
         status: StepStatus,
         error: StepError | None,
     ) -> None:
+        unit.phase = "done"
         self._chronicle.keep(
             self._chronicle.step(
                 step,
@@ -483,6 +515,7 @@ class StepRunner:
                 output=stored_output(unit.output) if status is StepStatus.COMPLETED else None,
                 error=error.info if error is not None else None,
                 ended=True,
+                attempts=error.info.attempts if error is not None else None,
                 unit=unit,
             )
         )

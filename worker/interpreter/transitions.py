@@ -57,16 +57,12 @@ def decide_next(step: PlannedStep, names: Mapping[str, Json]) -> Decision:
     raise TransitionError(error, evaluated)
 
 
-def _holds(
-    condition: Expression, names: Mapping[str, Json], evaluated: list[Evaluated]
-) -> bool:
+def _holds(condition: Expression, names: Mapping[str, Json], evaluated: list[Evaluated]) -> bool:
     values = condition.values_read(names)
     try:
         result = condition.test(names)
     except EvaluationError as error:
-        evaluated.append(
-            Evaluated(expression=condition.text, values=values, error=error.reason)
-        )
+        evaluated.append(Evaluated(expression=condition.text, values=values, error=error.reason))
         raise TransitionError(step_error("ExpressionError", str(error)), evaluated) from None
     evaluated.append(Evaluated(expression=condition.text, values=values, result=result))
     return result

@@ -21,11 +21,11 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from definitions.document import Duration  # noqa: TC001 (pydantic reads it)
+from definitions.document import Duration
 from definitions.errors import InvalidDocumentError
 from definitions.jsongate import JsonGateError, loads
 from definitions.problems import Problem, pointer
-from definitions.statuses import InstanceStatus  # noqa: TC001 (pydantic reads it)
+from definitions.statuses import InstanceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,7 +99,7 @@ class Nothing(_Part):
     """An action that takes no arguments: ``{}``."""
 
 
-#: The field of an action that says what is done; each is one thing that the outside can do to a run.
+#: The field of an action that says what is done: each thing that the outside can do to a run.
 ACTIONS = ("approve", "reject", "pause", "resume", "cancel")
 
 
@@ -173,7 +173,7 @@ def _is_path(entries: Iterable[Any]) -> bool:
 
 
 class Case(_Part):
-    """One rehearsal. ``tasks`` is keyed by task id, or by step id for one step alone (which wins)."""
+    """One rehearsal. ``tasks`` is keyed by task id, or for one step alone by its id, which wins."""
 
     name: _Name
     definition: dict[str, JsonValue]

@@ -17,7 +17,7 @@ COMPENSATION = "@compensation"
 
 @dataclass(slots=True)
 class Journal:
-    """The records in the order in which they came. ``differences`` are from inputs that were expected."""
+    """The records in the order in which they came; ``differences`` from ``expectInput``."""
 
     records: list[Record] = field(default_factory=list)
     attempts: list[AttemptRecord] = field(default_factory=list)
@@ -40,8 +40,8 @@ class Journal:
     def path(self) -> list[Json]:
         """The steps of the main path in the order in which they ended, those cancelled left out.
 
-        ``{"fork": {branch: path}}`` stands after each step whose branches ran; the branch of an item
-        has its index, as in the paths of its steps (``each#3``).
+        ``{"fork": {branch: path}}`` stands after each step whose branches ran; the branch of an
+        item has its index, as in the paths of its steps (``each#3``).
         """
         return _path(self.steps(), "", 0, None)
 
@@ -59,8 +59,13 @@ class Journal:
         if tried:
             return tried
         # The interpreter's own tasks have no attempts on record, save their number in an error.
-        steps = [step for step in self.steps() if name in {step.path, step.step_id}]
-        return sum(step.attempts or 1 for step in steps if COMPENSATION not in step.path)
+        steps = [
+            step
+            for step in self.steps()
+            if name in {step.path, step.step_id} and COMPENSATION not in step.path
+        ]
+        items = [step for step in steps if "#" in step.path.rpartition("/")[2]]
+        return sum(step.attempts or 1 for step in items or steps)
 
     def compensated(self) -> list[str]:
         """The paths of the steps that were rolled back, in that order."""
@@ -72,7 +77,7 @@ class Journal:
 
 
 def _path(steps: list[StepRecord], prefix: str, after: int, before: int | None) -> list[Json]:
-    """The path of one list of steps. Its records lie between the numbers ``after`` and ``before``."""
+    """The path of one list of steps, whose records lie between two numbers."""
     entries: list[Json] = []
     began = after
     for step in steps:

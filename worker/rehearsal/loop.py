@@ -1,8 +1,8 @@
 """A deterministic event loop with a virtual clock.
 
-The same idea as the loop that Temporal's SDK runs workflows on: callbacks in the order in which they
-came, no threads, no sockets, and a clock that is told what time it is. Here it jumps to the next
-timer as soon as nothing else can happen, so a workflow of a month is rehearsed in milliseconds.
+The same idea as the loop that Temporal's SDK runs workflows on: callbacks in the order in which
+they came, no threads, no sockets, and a clock that is told what time it is. Here it jumps to the
+next timer as soon as nothing else can happen, so a workflow of a month is rehearsed in milliseconds.
 
 Time is counted in whole microseconds: floats would make ties a matter of rounding.
 """
@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from typing_extensions import override
+from typing_extensions import TypeVarTuple, override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterator
     from contextvars import Context
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 #: Of what is due at the same instant, what comes from outside goes first.
 OUTSIDE, INSIDE = 0, 1
@@ -83,28 +84,32 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         heappush(self._alarms, (max(when, self._now), rank, order, self._count, alarm))
         return alarm
 
-    def run(self, main: Coroutine[Any, Any, T], *, name: str, on_idle: Callable[[], bool]) -> T:
+    def run(
+        self, main: Coroutine[Any, Any, T], *, on_idle: Callable[[], bool], waits: Callable[[], str]
+    ) -> T:
         """Runs ``main`` to its end and returns its result.
 
         Args:
             main: The coroutine.
-            name: The name of its task.
             on_idle: Called whenever nothing is ready, before the clock moves; returns whether it
                 made anything ready.
+            waits: Says what is waited for, for the error's message.
 
         Raises:
             Stuck: Neither ``on_idle`` nor an alarm can wake anything.
         """
         with self.running():
-            task = self.create_task(main, name=name)
-            while not task.done():
-                self.run_ready()
-                if task.done() or on_idle():
-                    continue
-                if not self.advance():
+            task = self.create_task(main)
+            try:
+                while not task.done():
+                    self.run_ready()
+                    if not task.done() and not on_idle() and not self.advance():
+                        raise Stuck(waits())
+            finally:
+                # Whatever ended this early, no coroutine is left behind.
+                if not task.done():
                     task.cancel()
                     self.run_ready()
-                    raise Stuck(f"{name} waits for what nothing brings")
             return task.result()
 
     @contextmanager
@@ -152,7 +157,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     @override
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -162,8 +170,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_later(
         self,
         delay: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
@@ -172,8 +180,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)

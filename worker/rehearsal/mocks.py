@@ -1,9 +1,9 @@
 """Mocked tasks under the retry policies of real ones.
 
 A call is a small machine on the clock's alarms: attempt, answer or timeout, wait, next attempt. It
-keeps the rules of Temporal's activities: one attempt is bounded by ``attempt_timeout``, the silence of
-one that hangs by ``heartbeat_timeout``, all of them by the deadline; a next attempt that could not
-begin before the deadline is not waited for.
+keeps the rules of Temporal's activities: one attempt is bounded by ``attempt_timeout``, the silence
+of one that hangs by ``heartbeat_timeout``, all of them by the deadline; a next attempt that could
+not begin before the deadline is not waited for.
 """
 
 from __future__ import annotations
@@ -60,28 +60,19 @@ class MockedTasks:
 
 
 class RunningCall:
-    """A call under way. ``on_done`` is told once, with the output or the error it came to."""
+    """A call under way. When it is done, it has an output or an error, and calls ``on_done``."""
 
-    def __init__(
-        self,
-        tasks: MockedTasks,
-        call: TaskCall,
-        order: int,
-        on_done: Callable[[RunningCall], None],
-    ) -> None:
+    def __init__(self, tasks: MockedTasks, call: TaskCall, order: int) -> None:
         self._tasks = tasks
         self.call = call
         self._order = order
-        self.on_done = on_done
+        self.on_done: Callable[[], None] = _nobody
         self.output: Json = None
         self.error: StepError | None = None
         self._attempt = 0
         self._began = tasks.now()
         self._alarm: Alarm | None = None
         self._begin()
-
-    def __str__(self) -> str:
-        return f"task {self.call.spec.task_id} of {self.call.record.path}"
 
     def cancel(self) -> None:
         """Stops it; the attempt under way is recorded as cancelled."""
@@ -143,7 +134,7 @@ class RunningCall:
             return
         self.output = self.call.input if answer.echo else answer.returns
         self._record(StepStatus.COMPLETED, output=self.output)
-        self.on_done(self)
+        self.on_done()
 
     def _timed_out(self, what: str, within: timedelta | None) -> None:
         length = f" of {format_duration(within)}" if within is not None else ""
@@ -162,7 +153,7 @@ class RunningCall:
             self._end_after(delay, self._begin)
             return
         self.error = StepError(info, retryable=retryable)
-        self.on_done(self)
+        self.on_done()
 
     def _backoff(self, info: ErrorInfo, *, retryable: bool) -> timedelta | None:
         """How long until the next attempt, or None when there is none."""
@@ -210,3 +201,7 @@ class RunningCall:
                 step=step,
             )
         )
+
+
+def _nobody() -> None:
+    """A call that nobody follows yet."""

@@ -1,0 +1,215 @@
+"""Opening what a command needs: settings completed with what runs here, Postgres, Temporal.
+
+Nothing here prints. Temporal's and Postgres's libraries are imported when they are first needed, so
+that a command that needs neither starts at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from pydantic import SecretStr, ValidationError
+
+from definitions.errors import InvalidInputError, UnreachableError
+from steploom.devinfo import discover
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from adapters.postgres.definitions import PostgresDefinitionStore
+    from adapters.postgres.reader import PostgresReader
+
+Service = Literal["temporal", "postgres"]
+BOTH: frozenset[Service] = frozenset({"temporal", "postgres"})
+
+#: A command makes one query at a time.
+_POOL_SIZE = 2
+_START_HINT = "start one with `steploom dev`, or set "
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings of the environment; what is given (and not None) goes before them.
+
+    Raises:
+        InvalidInputError: A variable has a value that it cannot have; all such are named.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"STEPLOOM_{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidInputError(
+            f"the environment has unusable settings: {wrong}",
+            hint="correct or unset the variable",
+        ) from None
+
+
+def resolve_settings(settings: Settings, folder: Path) -> Settings:
+    """The settings with the services of the ``steploom dev`` that runs in this folder.
+
+    For each service on its own: what ``STEPLOOM_*`` says goes first, then (for Temporal) Temporal's
+    own environment configuration, which is left to ``connect``, and what runs here comes last.
+    """
+    temporal_is_known = settings.temporal_address is not None or _temporal_configured()
+    if temporal_is_known and settings.database_url is not None:
+        return settings
+    info = discover(folder)
+    if info is None:
+        return settings
+    found: dict[str, Any] = {}
+    if not temporal_is_known:
+        found["temporal_address"] = info.temporal
+        if "temporal_namespace" not in settings.model_fields_set:
+            found["temporal_namespace"] = info.namespace
+    if settings.temporal_ui_url is None and (
+        not temporal_is_known or settings.temporal_address == info.temporal
+    ):
+        found["temporal_ui_url"] = info.temporal_ui
+    if settings.database_url is None:
+        found["database_url"] = SecretStr(info.database)
+    return settings.model_copy(update=found)
+
+
+def _temporal_configured() -> bool:
+    """Whether Temporal's own environment configuration says where Temporal is."""
+    if os.environ.get("TEMPORAL_ADDRESS"):
+        return True
+    file = os.environ.get("TEMPORAL_CONFIG_FILE")
+    if file is None:
+        home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+        file = str(Path(home) / "temporalio" / "temporal.toml")
+    if not Path(file).is_file():
+        return False
+    from temporalio.envconfig import ClientConfig  # noqa: PLC0415 (only with such a file)
+
+    return "target_host" in ClientConfig.load_client_connect_config()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a command works with. What was not asked for is not there, and asking is a bug."""
+
+    settings: Settings
+    _client: Client | None = None
+    _store: PostgresDefinitionStore | None = None
+    _reader: PostgresReader | None = None
+
+    @property
+    def client(self) -> Client:
+        """Temporal's client."""
+        if self._client is None:
+            raise AssertionError("Temporal was not opened")
+        return self._client
+
+    @property
+    def store(self) -> PostgresDefinitionStore:
+        """Definitions, orgs and users."""
+        if self._store is None:
+            raise AssertionError("Postgres was not opened")
+        return self._store
+
+    @property
+    def reader(self) -> PostgresReader:
+        """The record."""
+        if self._reader is None:
+            raise AssertionError("Postgres was not opened")
+        return self._reader
+
+    def run_url(self, execution_id: str, run_id: str | None) -> str | None:
+        """The page of a run in Temporal's UI, where that has an address."""
+        base = self.settings.temporal_ui_url
+        if not base:
+            return None
+        namespace = self._client.namespace if self._client else self.settings.temporal_namespace
+        page = f"{base.rstrip('/')}/namespaces/{quote(namespace, safe='')}/workflows"
+        page += f"/{quote(execution_id, safe='')}"
+        return f"{page}/{quote(run_id, safe='')}/history" if run_id else page
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, needs: Collection[Service] = BOTH
+) -> AsyncIterator[Services]:
+    """Connects to what is needed, and closes it afterwards. ``settings`` are resolved ones.
+
+    Raises:
+        UnreachableError: A service is not set up or does not answer; the first of them.
+        SteploomError: The database has another schema than this code works with.
+    """
+    async with AsyncExitStack() as exits:
+        store = reader = client = None
+        if "postgres" in needs:
+            store, reader = await _open_postgres(settings, exits)
+        if "temporal" in needs:
+            client = await open_temporal(settings)
+        yield Services(settings, client, store, reader)
+
+
+async def _open_postgres(
+    settings: Settings, exits: AsyncExitStack
+) -> tuple[PostgresDefinitionStore, PostgresReader]:
+    from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
+    from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
+    from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
+    from adapters.postgres.schema import check_schema  # noqa: PLC0415
+
+    database = Database(database_url(settings), pool_size=_POOL_SIZE)
+    await exits.enter_async_context(database)
+    await check_schema(database)
+    return PostgresDefinitionStore(database), PostgresReader(database)
+
+
+async def open_temporal(settings: Settings) -> Client:
+    """A client of the settings' Temporal.
+
+    Raises:
+        UnreachableError: None is set up, or it does not answer.
+    """
+    if settings.temporal_address is None and not _temporal_configured():
+        raise UnreachableError(
+            "Temporal",
+            "no Temporal is set up, and no `steploom dev` runs in this folder",
+            hint=_START_HINT + "STEPLOOM_TEMPORAL_ADDRESS",
+        )
+    from adapters.temporal.connection import (  # noqa: PLC0415 (see the module's docstring)
+        TemporalConnection,
+        connect,
+    )
+
+    # Not worker.process's: importing the worker costs more than everything else here together.
+    key = settings.temporal_api_key
+    return await connect(
+        TemporalConnection(
+            address=settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            api_key=key.get_secret_value() if key is not None else None,
+            tls=settings.temporal_tls,
+            tls_ca=settings.temporal_tls_ca,
+            tls_cert=settings.temporal_tls_cert,
+            tls_key=settings.temporal_tls_key,
+        )
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """Where Postgres is.
+
+    Raises:
+        UnreachableError: None is set up.
+    """
+    if settings.database_url is None:
+        raise UnreachableError(
+            "Postgres",
+            "no Postgres is set up, and no `steploom dev` runs in this folder",
+            hint=_START_HINT + "STEPLOOM_DATABASE_URL",
+        )
+    return settings.database_url.get_secret_value()
