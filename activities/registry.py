@@ -15,7 +15,7 @@ from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
 from activities.context import TaskContext
 from definitions.document import RetryPolicy
@@ -207,7 +207,7 @@ def _describe(function: Callable[..., Any], spec: TaskSpec) -> RegisteredTask:
         )
     try:
         input_type = TypeAdapter(inputs[0]) if inputs else None
-        output_type: TypeAdapter[Any] = TypeAdapter(hints.get("return", Any))
+        output_type = _output_adapter(hints.get("return", Any))
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         message = f"{_where(function)}: pydantic cannot validate its types: {error}"
         raise TaskRegistrationError(message) from error
@@ -223,6 +223,17 @@ def _describe(function: Callable[..., Any], spec: TaskSpec) -> RegisteredTask:
         output_type=output_type,
         context_name=context_name,
     )
+
+
+def _output_adapter(kind: Any) -> TypeAdapter[Any]:
+    """How an output becomes JSON. NaN and the infinities stay, to be replaced and flagged later."""
+    try:
+        return TypeAdapter(kind, config=ConfigDict(ser_json_inf_nan="constants"))
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        # A model or a dataclass has a configuration of its own, which then decides.
+        return TypeAdapter(kind)
 
 
 def _schema(

@@ -184,7 +184,7 @@ def _parse_start(request: ResolveRequest) -> StartRequest:
     if request.problem is not None:
         raise _StartRefusedError("InputError", f"the start object is unusable: {request.problem}")
     try:
-        return StartRequest.model_validate(request.start)
+        return StartRequest.model_validate(request.start, by_alias=True, by_name=False)
     except ValidationError as error:
         details = [
             {"pointer": "".join(f"/{part}" for part in one["loc"]), "message": one["msg"]}

@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import structlog
+from pydantic import ValidationError
 from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from activities.attempt import AttemptInfo, AttemptRunner, Failure
 from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope
+from definitions.errors import TaskError
 from definitions.names import RECORD_ACTIVITY, RESOLVE_ACTIVITY
 from definitions.records import RecordBatch
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from activities.runs import RunActivities
+
+_log = structlog.get_logger(__name__)
 
 #: Seconds between the signs of life that a task gets for free. Cancellation arrives with them.
 BEAT = 2.0
@@ -62,6 +67,7 @@ class Activities:
             async with _alive(beat, automatic=not info.is_local and not envelope.own_heartbeats):
                 return await self._attempts.run(info.activity_type, given, envelope, attempt)
         except Failure as failure:
+            _log_failure(failure, envelope, attempt)
             details = FailureDetails(
                 code=failure.info.code, details=failure.info.details, attempt=info.attempt
             )
@@ -82,6 +88,23 @@ class Activities:
     async def record(self, batch: dict[str, Any]) -> None:
         """Writes what a run has kept."""
         await self._runs.record(RecordBatch.model_validate(batch))
+
+
+def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo) -> None:
+    """One line for a failed attempt; a traceback only for what the task did not mean to raise."""
+    cause = failure.__cause__
+    unexpected = cause is not None and not isinstance(cause, TaskError | ValidationError)
+    _log.warning(
+        "attempt_failed",
+        execution=envelope.ref.execution_id,
+        step=envelope.record.path,
+        task=envelope.record.task_id,
+        attempt=attempt.number,
+        error_type=failure.info.type,
+        error=failure.info.message,
+        retryable=failure.retryable,
+        exc_info=cause if unexpected else None,
+    )
 
 
 def _beater() -> Callable[..., None]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from adapters.postgres import migrate
 from adapters.postgres.server import EmbeddedPostgres
 from adapters.temporal import search_attributes
-from adapters.temporal.binary import find_or_install_temporal
+from adapters.temporal.binary import at_most_every, find_or_install_temporal
 from adapters.temporal.connection import connect
 from adapters.temporal.server import TemporalServer
 from definitions.errors import UnreachableError
@@ -137,7 +137,7 @@ class DevStack:
         options = self.options
         temporal = postgres = None
         if self._settings.temporal_address is None:
-            binary = find_or_install_temporal(self._say)
+            binary = find_or_install_temporal(at_most_every(15.0, self._say))
             self._say("starting Temporal")
             temporal = TemporalServer(
                 binary,

@@ -174,12 +174,7 @@ async def open_temporal(settings: Settings) -> Client:
     Raises:
         UnreachableError: None is set up, or it does not answer.
     """
-    if settings.temporal_address is None and not _temporal_configured():
-        raise UnreachableError(
-            "Temporal",
-            "no Temporal is set up, and no `steploom dev` runs in this folder",
-            hint=_START_HINT + "STEPLOOM_TEMPORAL_ADDRESS",
-        )
+    require(settings, {"temporal"})
     from adapters.temporal.connection import (  # noqa: PLC0415 (see the module's docstring)
         TemporalConnection,
         connect,
@@ -198,6 +193,22 @@ async def open_temporal(settings: Settings) -> Client:
             tls_key=settings.temporal_tls_key,
         )
     )
+
+
+def require(settings: Settings, needs: Collection[Service] = BOTH) -> None:
+    """Returns when the (resolved) settings say where the services are.
+
+    Raises:
+        UnreachableError: They don't; the first of them.
+    """
+    if "postgres" in needs:
+        database_url(settings)
+    if "temporal" in needs and settings.temporal_address is None and not _temporal_configured():
+        raise UnreachableError(
+            "Temporal",
+            "no Temporal is set up, and no `steploom dev` runs in this folder",
+            hint=_START_HINT + "STEPLOOM_TEMPORAL_ADDRESS",
+        )
 
 
 def database_url(settings: Settings) -> str:

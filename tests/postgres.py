@@ -8,6 +8,7 @@ of it kept.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -60,10 +61,8 @@ def empty_database_url(postgres_server: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_server: str, database_template: str) -> Iterator[str]:
     """A fresh, migrated database."""
-    name = f"steploom_test_{uuid4().hex[:12]}"
-    _administer(postgres_server, "CREATE DATABASE {} TEMPLATE {}", name, database_template)
-    yield with_database(postgres_server, name)
-    _administer(postgres_server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    with fresh_database(postgres_server, database_template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
@@ -71,6 +70,17 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """The open pool of a fresh, migrated database."""
     async with Database(database_url) as opened:
         yield opened
+
+
+@contextmanager
+def fresh_database(server: str, template: str) -> Iterator[str]:
+    """A copy of the template; dropped afterwards."""
+    name = f"steploom_test_{uuid4().hex[:12]}"
+    _administer(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    try:
+        yield with_database(server, name)
+    finally:
+        _administer(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 def _administer(server: str, statement: str, *names: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -16,14 +17,15 @@ import structlog
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from typing_extensions import override
 
 from activities.attempt import AttemptRunner
 from activities.runs import RunActivities
 from activities.temporal import Activities
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
-from adapters.postgres.schema import check_schema
 from adapters.postgres.recorder import PostgresRecorder
+from adapters.postgres.schema import check_schema
 from adapters.temporal.connection import TemporalConnection, connect
 from adapters.temporal.search_attributes import missing
 from definitions.errors import UnreachableError
@@ -105,6 +107,17 @@ def workflow_runner(*, sandbox: bool) -> WorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
+class _NotOurs(logging.Filter):
+    """Drops the SDK's own report of a failed activity: ours says the same in one line."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Completing activity as failed")
+
+
+_NOT_OURS = _NotOurs()
+
+
 @asynccontextmanager
 async def open_worker(
     settings: Settings, registry: TaskRegistry, *, client: Client | None = None
@@ -116,6 +129,7 @@ async def open_worker(
     """
     client = client or await connect(temporal_connection(settings))
     name = identity()
+    logging.getLogger("temporalio.activity").addFilter(_NOT_OURS)
     async with Database(database_url(settings), pool_size=settings.database_pool_size) as database:
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)

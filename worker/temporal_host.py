@@ -15,6 +15,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    FailureError,
     is_cancelled_exception,
 )
 from temporalio.exceptions import (
@@ -109,11 +110,11 @@ class TemporalHost:
         self._under_way += 1
         try:
             return await self._execute(call, carried, remaining)
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 self._put_back(carried)
                 raise asyncio.CancelledError from error
-            if not isinstance(error.cause, ApplicationError):
+            if not isinstance(_cause(error), ApplicationError):
                 # No attempt has answered, so nobody knows whether the facts were written.
                 self._put_back(carried)
             raise _step_error(error, call.retry) from error
@@ -167,8 +168,10 @@ class TemporalHost:
             carried = self._take()
             try:
                 await self._write(carried, local=main_path)
-            except BaseException:
+            except BaseException as error:
                 self._put_back(carried)
+                if is_cancelled_exception(error):
+                    raise asyncio.CancelledError from error
                 raise
             finally:
                 self._flushing = False
@@ -292,9 +295,14 @@ def _timeout_info(message: str, attempts: int | None = None) -> ErrorInfo:
     return ErrorInfo(type="TimeoutError", message=message, attempts=attempts)
 
 
-def _step_error(error: ActivityError, retry: DocumentRetryPolicy) -> StepError:
+def _cause(error: FailureError) -> BaseException | None:
+    """Why an activity failed. What a local one failed with may come as it is, not wrapped."""
+    return error.cause if isinstance(error, ActivityError) else error
+
+
+def _step_error(error: FailureError, retry: DocumentRetryPolicy) -> StepError:
     """A failed activity as the error of its step."""
-    cause = error.cause
+    cause = _cause(error)
     if isinstance(cause, ApplicationError):
         given = cause.details[0] if cause.details else None
         known = FailureDetails()
@@ -310,9 +318,8 @@ def _step_error(error: ActivityError, retry: DocumentRetryPolicy) -> StepError:
             )
         )
     if isinstance(cause, TemporalTimeoutError):
-        spent = (
-            error.retry_state is not None and error.retry_state.name == "MAXIMUM_ATTEMPTS_REACHED"
-        )
+        state = error.retry_state if isinstance(error, ActivityError) else None
+        spent = state is not None and state.name == "MAXIMUM_ATTEMPTS_REACHED"
         kind = cause.type.name.lower().replace("_", " ") if cause.type is not None else "its"
         message = f"the task did not answer within the {kind} timeout"
         return StepError(_timeout_info(message, retry.max_attempts if spent else None))

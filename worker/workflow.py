@@ -1,9 +1,9 @@
 """``DefinitionWorkflow``: binds the interpreter to Temporal.
 
-One generic workflow type runs every definition. It takes plain JSON, so that Temporal's own CLI can
-start it. It is registered as the SDK's *dynamic* workflow because that alone is handed its arguments
-raw, however many there are: what cannot be decoded then ends the run with ``InputError`` instead of
-failing its workflow task for ever. A misspelt workflow type ends at once, too, instead of waiting.
+One generic workflow type runs every definition. It takes plain JSON, so that Temporal's own CLI
+can start it. It is registered as the SDK's *dynamic* workflow because that alone is handed its
+arguments raw, however many there are: what cannot be decoded then ends the run with ``InputError``
+instead of failing its workflow task for ever. A misspelt workflow type ends at once, too.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ _NULL = b"binary/null"
 class DefinitionWorkflow:
     """A run of a definition.
 
-    Its arguments are the start object and, when an earlier run of the same chain hands on, what that
-    run has carried over.
+    Its arguments are the start object and, when an earlier run of the same chain hands on, what
+    that run has carried over.
     """
 
     @workflow.init
@@ -342,7 +342,7 @@ def _decision(raw: RawValue) -> DecisionRequest:
     if problem is not None:
         raise RefusedError(f"the decision is unusable: {problem}")
     try:
-        return DecisionRequest.model_validate(value)
+        return DecisionRequest.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
         sentences = "; ".join(
             f"{'/'.join(map(str, one['loc'])) or 'decision'}: {one['msg']}"

@@ -7,7 +7,7 @@ back it lies, and runs that start meanwhile move nothing.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -36,8 +36,10 @@ _COLUMNS = (
     " interpreter_version, started_at, updated_at, completed_at"
 )
 #: A page leaves out what can be large.
-_BRIEF = sql.SQL(f"SELECT {_COLUMNS} FROM workflow_instances WHERE ")
-_WHOLE = sql.SQL(f"SELECT {_COLUMNS}, input, state, output FROM workflow_instances WHERE ")
+_BRIEF = sql.SQL("SELECT {} FROM workflow_instances WHERE ").format(sql.SQL(_COLUMNS))
+_WHOLE = sql.SQL("SELECT {}, input, state, output FROM workflow_instances WHERE ").format(
+    sql.SQL(_COLUMNS)
+)
 _NEWEST_FIRST = sql.SQL(" ORDER BY started_at DESC, id DESC LIMIT %(limit)s")
 
 #: What ``list_instances`` can ask for, by the name of its argument.
@@ -206,10 +208,9 @@ def _read_cursor(text: str | None) -> tuple[datetime | None, UUID | None]:
         return None, None
     time, _, identity = text.rpartition("_")
     try:
+        # A time without a zone is none of ours: it is read as UTC, and gives a page all the same.
         moment = datetime.fromisoformat(time)
-        if moment.tzinfo is None:
-            raise ValueError(time)
-        return moment, UUID(identity)
+        return moment.replace(tzinfo=moment.tzinfo or UTC), UUID(identity)
     except ValueError:
         raise InvalidInputError(
             f"{text!r} is not the end of a page", hint="take it from `next` of the page before"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,7 +113,8 @@ class PostgresRecorder:
             # Cancelled (the loop is going down): nobody may be left waiting for an answer.
             left = [*group, *(queued for queue in self._queues.values() for queued in queue)]
             self._queues.clear()
-            _answer(left, UnreachableError("Postgres", "the recorder was stopped"))
+            for queued in left:
+                _answer([queued], UnreachableError("Postgres", "the recorder was stopped"))
 
     def _take_group(self) -> list[_Queued]:
         org_id, queue = self._queues.popitem(last=False)
@@ -131,7 +131,11 @@ class PostgresRecorder:
         try:
             await self._commit_patiently([queued.rows for queued in group])
         except UnreachableError as error:
-            _answer(group, error)
+            # Each waiter gets its own: an exception's traceback grows wherever it is raised.
+            for queued in group:
+                mine = UnreachableError(error.service, error.message, hint=error.hint)
+                mine.__cause__ = error.__cause__
+                _answer([queued], mine)
         except Exception as error:  # noqa: BLE001 (whatever it is, its waiters must be answered)
             if len(group) == 1:
                 _answer(group, _refusal(group[0].rows, error))
@@ -191,10 +195,7 @@ def _answer(group: Iterable[_Queued], error: SteploomError | None) -> None:
         if error is None:
             queued.done.set_result(None)
         else:
-            # A copy for each waiter: a traceback grows wherever an exception is raised again.
-            mine = copy(error)
-            mine.__cause__ = error.__cause__
-            queued.done.set_exception(mine)
+            queued.done.set_exception(error)
 
 
 def _refusal(rows: BatchRows, error: Exception) -> SteploomError:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.processes.child import Child
 from definitions.errors import SteploomError, UnreachableError
 
 if TYPE_CHECKING:
@@ -98,6 +99,20 @@ def find_or_install_temporal(progress: Progress) -> Path:
     )
 
 
+def at_most_every(seconds: float, progress: Progress) -> Progress:
+    """The same progress, for where each call makes a line: what only counts on is said rarely."""
+    said: dict[str, float] = {}
+
+    def seldom(text: str) -> None:
+        what = text.partition("(")[0]
+        now = time.monotonic()
+        if now - said.get(what, float("-inf")) >= seconds:
+            said[what] = now
+            progress(text)
+
+    return seldom
+
+
 class _WayFailedError(Exception):
     """One way to get the program does not work here. The message says why."""
 
@@ -156,21 +171,12 @@ def _build_with_go(target: Path, progress: Progress) -> None:
     # GOFLAGS of a project around us (-mod=vendor, say) would break this.
     environment = {**os.environ, "GOBIN": str(made_in), "GOFLAGS": ""}
     try:
-        with log.open("wb") as output:
-            build = subprocess.Popen(  # noqa: S603 (a list, no shell)
-                command,
-                cwd=made_in,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                code = _wait_telling(build, progress)
-            finally:
-                if build.poll() is None:
-                    build.kill()
-                    build.wait()
+        log.unlink(missing_ok=True)
+        build = Child(command, cwd=made_in, env=environment, log=log, grace=2.0)
+        try:
+            code = _wait_telling(build, progress)
+        finally:
+            build.stop()
         made = made_in / "temporal"
         if code != 0 or not made.is_file():
             raise _WayFailedError(f"building it with Go failed: {_last_line(log)} (see {log})")
@@ -179,7 +185,7 @@ def _build_with_go(target: Path, progress: Progress) -> None:
         shutil.rmtree(made_in, ignore_errors=True)
 
 
-def _wait_telling(build: subprocess.Popen[bytes], progress: Progress) -> int | None:
+def _wait_telling(build: Child, progress: Progress) -> int | None:
     started = time.monotonic()
     while (elapsed := time.monotonic() - started) < _BUILD_SECONDS:
         progress(
@@ -241,23 +247,19 @@ def _last_line(log: Path) -> str:
 def _main() -> int:
     """Prepare the program and say on stderr what goes on: one line, or one every 15 s in a log."""
     live = sys.stderr.isatty()
-    said = [float("-inf")]
 
-    def progress(text: str) -> None:
-        if live:
-            sys.stderr.write(f"\r\x1b[K{text}")
-        elif time.monotonic() - said[0] >= 15.0:  # noqa: PLR2004 (seconds, as said above)
-            said[0] = time.monotonic()
-            sys.stderr.write(f"{text}\n")
+    def show(text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text}" if live else f"{text}\n")
         sys.stderr.flush()
 
+    progress = show if live else at_most_every(15.0, show)
     try:
         find_or_install_temporal(progress)
     except SteploomError as error:
         sys.stderr.write(f"\n{error.message}\n{error.hint}\n")
         return 4
     finally:
-        if live and said:
+        if live:
             sys.stderr.write("\r\x1b[K")
     return 0
 

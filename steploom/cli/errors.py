@@ -32,9 +32,10 @@ from definitions.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from definitions.problems import Problem
+    from steploom.operations.documents import Checked
 
 FAILED = 1
 INTERRUPTED = 130
@@ -96,10 +97,20 @@ def _facts(error: SteploomError) -> dict[str, Any]:
         "hint": error.hint or _hint(error),
         "exitCode": exit_code(error),
     }
-    problems: Sequence[Problem] = getattr(error, "problems", ())
-    if problems:
-        facts["problems"] = [problem.model_dump(mode="json") for problem in problems]
+    if found := list(_problems(error)):
+        facts["problems"] = found
     return facts
+
+
+def _problems(error: SteploomError) -> Iterator[dict[str, Any]]:
+    """The problems of an error, each with its file where there are files."""
+    documents: Sequence[Checked] = getattr(error, "documents", ())
+    for one in documents:
+        for problem in one.report.problems:
+            yield {"file": one.source, **problem.model_dump(mode="json")}
+    if not documents:
+        problems: Sequence[Problem] = getattr(error, "problems", ())
+        yield from (problem.model_dump(mode="json") for problem in problems)
 
 
 def _hint(error: SteploomError) -> str:
@@ -138,8 +149,11 @@ def _tell(facts: dict[str, Any], switches: Switches) -> int:
         return code
     lines = [f"Error: {facts['message']}"]
     for problem in facts.get("problems", ()):
-        where = problem["pointer"] or "/"
-        lines.append(f"  {where} {problem['code']} {problem['message']}")
+        where = f"{problem['file']}:{problem['pointer']}" if "file" in problem else ""
+        warning = "warning: " if problem["severity"] == "warning" else ""
+        lines.append(
+            f"{where or problem['pointer'] or '/'} {problem['code']} {warning}{problem['message']}"
+        )
     lines.append(f"Next: {facts['hint']}")
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         lines[0] = f"\x1b[31;1mError:\x1b[0m{lines[0].removeprefix('Error:')}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import Annotated, TypeAlias
 
 import typer
 
-from steploom.cli.output import Format, Output
+from steploom.cli.output import Format
 
 OutputOption: TypeAlias = Annotated[
     Format,
@@ -48,23 +47,11 @@ OPERATE = "Operation"
 
 def actor(given: str | None) -> str:
     """Who acts: who was named, else the user of this machine, else ``cli``."""
-    if given:
-        return given
-    if os.environ.get("USER"):
-        return os.environ["USER"]
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "cli"
-
-
-def output(chosen: Format) -> Output:
-    """The output of a command that was asked for this format."""
-    return Output(chosen)
+    return given or os.environ.get("USER") or "cli"
 
 
 def example(*lines: str) -> str:
     """The end of a command's help: what one might type."""
-    from rich.markup import escape  # noqa: PLC0415
-
-    return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *map(escape, lines)])
+    # In rich's markup a bracket begins a style.
+    escaped = [line.replace("[", "\\[") for line in lines]
+    return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *escaped])

@@ -45,12 +45,14 @@ class Output:
 
         Args:
             value: The result as JSON values.
-            show: The result for people. None prints nothing.
+            show: The result for people: text as it is, or something of rich's.
         """
         match self.format:
             case Format.TABLE:
                 shown = show()
-                if shown is not None:
+                if isinstance(shown, str):
+                    _write(shown)
+                elif shown is not None:
                     stdout().print(shown)
             case Format.JSON:
                 _write(json.dumps(value, indent=2, ensure_ascii=not _is_utf8()))

@@ -87,10 +87,11 @@ def test_the_revisions_that_the_code_knows_are_the_migrations() -> None:
 
 def test_the_specified_indexes_have_their_names_and_columns(database_url: str) -> None:
     """The five indexes are there under the names that the specification gives them."""
-    found = dict(query(database_url, "SELECT indexname, indexdef FROM pg_indexes"))
+    rows = query(database_url, "SELECT indexname, indexdef FROM pg_indexes")
+    found = {str(name): str(definition) for name, definition in rows}
     for name, expected in INDEXES.items():
         start, _, end = expected.partition(" * ")
-        definition = str(found[name])
+        definition = found[name]
         assert definition.startswith(f"CREATE {start} {name} ")
         assert definition.endswith(end)
 

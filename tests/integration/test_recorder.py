@@ -135,7 +135,7 @@ async def test_the_order_and_the_number_of_writes_change_nothing(
         await connection.execute("DELETE FROM workflow_instances")
         await connection.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
         await connection.execute("DELETE FROM audit_events")
-    shuffled = random.Random(seed)
+    shuffled = random.Random(seed)  # noqa: S311 (a shuffled order, not a secret)
     order = [*batches, *shuffled.choices(batches, k=4)]
     shuffled.shuffle(order)
     slots = [index for index, batch in enumerate(order) if batch.attempt]
@@ -179,7 +179,7 @@ async def test_a_decision_before_its_step_is_kept(
     """The partial row is overruled by the step's record, whatever its ``seq``."""
     decision = Decision(kind="end")
     place = {"path": "ship/each#3/label", "iteration": 1}
-    await recorder.write(facts(REF, TransitionRecord(seq=9, decision=decision, **place)))  # type: ignore[arg-type]
+    await recorder.write(facts(REF, TransitionRecord(seq=9, decision=decision, **place)))
     partial = await only_step(reader)
     assert (partial.step_id, partial.status, partial.started_at) == ("label", "pending", None)
     await recorder.write(facts(REF, step(2, ACTIVE, step_id="label", path=place["path"])))

@@ -26,6 +26,7 @@ from definitions.errors import InvalidDocumentError
 from definitions.jsongate import JsonGateError, loads
 from definitions.problems import Problem, pointer
 from definitions.statuses import InstanceStatus
+from definitions.validation.api import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -222,10 +223,22 @@ def parse_case(value: Any, *, where: str = "", folder: Path | None = None) -> Ca
     if isinstance(value, dict) and isinstance(value.get("definition"), str) and folder is not None:
         definition = _read(folder / value["definition"], f"{where}/definition")
         value = {**value, "definition": definition}
+    problems: list[Problem] = []
+    if isinstance(value, dict) and isinstance(value.get("definition"), dict):
+        found = validate(value["definition"]).problems
+        problems = [
+            one.model_copy(update={"pointer": f"{where}/definition{one.pointer}"})
+            for one in found
+            if one.severity == "error"
+        ]
     try:
-        return _CASE.validate_python(value)
+        case = _CASE.validate_python(value)
     except ValidationError as error:
-        raise InvalidDocumentError([_problem(where, one) for one in error.errors()]) from None
+        problems = [_problem(where, one) for one in error.errors()] + problems
+    else:
+        if not problems:
+            return case
+    raise InvalidDocumentError(problems)
 
 
 def _read(file: Path, where: str) -> Any:

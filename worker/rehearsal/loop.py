@@ -2,7 +2,7 @@
 
 The same idea as the loop that Temporal's SDK runs workflows on: callbacks in the order in which
 they came, no threads, no sockets, and a clock that is told what time it is. Here it jumps to the
-next timer as soon as nothing else can happen, so a workflow of a month is rehearsed in milliseconds.
+next timer as soon as nothing else can happen: a workflow of a month is rehearsed in milliseconds.
 
 Time is counted in whole microseconds: floats would make ties a matter of rounding.
 """

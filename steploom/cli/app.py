@@ -1,0 +1,188 @@
+"""The map of the command line: every command, and what happens around each of them.
+
+Commands import what they need when they run, so that ``--help`` and ``validate`` cost neither
+Temporal's nor Postgres's libraries.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typing_extensions import override
+
+from steploom.cli import (
+    demo,
+    dev,
+    documents,
+    executions,
+    people,
+    reading,
+    tenants,
+    watching,
+    worker,
+)
+from steploom.cli.errors import Switches, report
+from steploom.cli.options import BEGIN, DEFINE, OPERATE, PEOPLE, RUN, example
+
+
+class _Group(TyperGroup):
+    """Turns every error into one sentence and an exit code, however the command is invoked."""
+
+    @override
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        given = list(sys.argv[1:] if args is None else args)
+        switches = Switches(given)
+        end = given.index("--") if "--" in given else len(given)
+        given = [arg for place, arg in enumerate(given) if arg != "--debug" or place > end]
+        try:
+            code = super().main(
+                given, prog_name or "steploom", complete_var, standalone_mode=False, **extra
+            )
+        except Exception as error:  # noqa: BLE001 (the outermost place there is)
+            code = report(error, switches)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="steploom",
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    pretty_exceptions_enable=False,
+    epilog=example(
+        "steploom demo                          see it all at work",
+        "steploom dev                           run everything here, in the foreground",
+        "steploom register expense.json         store a definition",
+        "steploom start expense --input @in.json --wait",
+    ),
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 (typer's callback)
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 (only when asked)
+
+        typer.echo(f"steploom {version('steploom')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 (its callback does it)
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[  # noqa: ARG001 (see _Group.main)
+        bool,
+        typer.Option(
+            "--debug", help="Show where an unexpected error came from. Also: STEPLOOM_DEBUG=1."
+        ),
+    ] = False,
+) -> None:
+    """Durable workflows as data: store a JSON definition, Temporal runs it, Postgres keeps every step on record.
+
+    Services are found through STEPLOOM_* variables, Temporal's own environment configuration, or the
+    `steploom dev` that runs in this folder.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _group(name: str, summary: str, panel: str) -> typer.Typer:
+    group = typer.Typer(
+        name=name,
+        help=summary,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.add_typer(group, rich_help_panel=panel)
+    return group
+
+
+def _add(
+    to: typer.Typer, name: str, function: Any, panel: str | None, *examples: str
+) -> None:
+    to.command(name, rich_help_panel=panel, epilog=example(*examples))(function)
+
+
+_add(app, "demo", demo.demo, BEGIN, "steploom demo", "steploom demo --keep")
+_add(app, "dev", dev.dev, BEGIN, "steploom dev", "steploom dev --tasks my_company.tasks")
+
+_add(
+    app, "validate", documents.validate, DEFINE,
+    "steploom validate expense.json",
+    "steploom validate definitions/ --tasks my_company.tasks --strict",
+    "generate | steploom validate - --output json",
+)
+_add(
+    app, "register", documents.register, DEFINE,
+    "steploom register expense.json",
+    "steploom register definitions/ --tasks my_company.tasks --as mara@example.com",
+)
+_definitions = _group("definitions", "Look at the stored definitions.", DEFINE)
+_add(_definitions, "list", reading.list_definitions, None, "steploom definitions list")
+_add(
+    _definitions, "show", reading.show_definition, None,
+    "steploom definitions show expense-approval",
+    "steploom definitions show expense-approval --version 1.0.0 --output json",
+)
+_add(
+    app, "schema", documents.schema, DEFINE,
+    "steploom schema > definition.schema.json",
+    "steploom schema start",
+)
+_tasks = _group("tasks", "Look at the tasks that steps can name.", DEFINE)
+_add(_tasks, "list", documents.list_tasks, None, "steploom tasks list --tasks my_company.tasks")
+
+_add(
+    app, "start", executions.start, RUN,
+    "steploom start expense-approval --input '{\"amount\": 42}'",
+    "steploom start expense-approval --input @expense.json --wait",
+    "steploom start --inline draft.json --input @expense.json",
+)
+_add(
+    app, "list", reading.list_executions, RUN,
+    "steploom list --status running",
+    "steploom list --workflow expense-approval --since 2h --output jsonl",
+)
+_add(app, "show", reading.show_execution, RUN, "steploom show expense-approval-k3v9q2")
+_add(app, "watch", watching.watch, RUN, "steploom watch expense-approval-k3v9q2")
+_add(app, "cancel", executions.cancel, RUN, "steploom cancel expense-approval-k3v9q2")
+
+_add(
+    app, "approve", people.approve, PEOPLE,
+    "steploom approve expense-approval-k3v9q2 --comment 'as agreed'",
+    "steploom approve expense-approval-k3v9q2 manager --payload '{\"costCentre\": \"CC-410\"}'",
+)
+_add(
+    app, "reject", people.reject, PEOPLE,
+    "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as mara@example.com",
+)
+_orgs = _group("orgs", "The tenants.", PEOPLE)
+_add(_orgs, "create", tenants.create_org, None, "steploom orgs create acme --name 'Acme Inc.'")
+_add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")
+_users = _group("users", "The users of an org.", PEOPLE)
+_add(_users, "create", tenants.create_user, None, "steploom users create mara@example.com")
+_add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
+
+_add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
+_add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
+
+
+def main() -> None:
+    """The command ``steploom``."""
+    app()

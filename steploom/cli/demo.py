@@ -1,0 +1,4 @@
+"""``steploom demo``."""
+from __future__ import annotations
+def demo() -> None:
+    """x"""

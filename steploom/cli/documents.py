@@ -1,0 +1,184 @@
+"""``validate``, ``register``, ``schema`` and ``tasks list``: documents, and what they may say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steploom.cli.errors import FAILED
+from steploom.cli.options import ActorOption, OrgOption, OutputOption, TasksOption, actor
+from steploom.cli.output import Format, Output, notice
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from definitions.ports import StoredVersion
+    from definitions.tasks import TaskSpec
+    from steploom.operations.documents import Checked
+
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Documents; a folder stands for all *.json below it, - for standard input.",
+    ),
+]
+_INVALID = 2
+
+
+class SchemaName(StrEnum):
+    """What there is a JSON Schema of."""
+
+    DEFINITION = "definition"
+    START = "start"
+
+
+def validate(
+    files: FilesArgument,
+    tasks: TasksOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Check definitions, offline: every problem at once, each with its place.
+
+    With --tasks, each taskId is checked against the tasks of these modules.
+    """
+    from steploom.operations.documents import check_documents  # noqa: PLC0415 (not for --help)
+
+    documents = check_documents(files, _catalogue(tasks))
+    Output(output).results([_facts(one) for one in documents], lambda: _lines(documents))
+    if not all(one.ok(strict=strict) for one in documents):
+        raise typer.Exit(_INVALID)
+
+
+def register(
+    files: FilesArgument,
+    tasks: TasksOption = None,
+    org: OrgOption = "default",
+    as_: ActorOption = None,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Store definitions: all of them, or none if one has an error.
+
+    A version never changes: the same content again is fine, other content is refused.
+    """
+    from steploom.operations.documents import (  # noqa: PLC0415
+        RejectedDocumentsError,
+        check_documents,
+        register,
+    )
+    from steploom.services import load_settings, open_services, resolve_settings  # noqa: PLC0415
+
+    documents = check_documents(files, _catalogue(tasks))
+    out = Output(output)
+
+    async def store() -> list[StoredVersion]:
+        settings = resolve_settings(load_settings(), Path.cwd())
+        async with open_services(settings, {"postgres"}) as services:
+            owner = await services.store.find_org(org)
+            return await register(services, owner, documents, actor=actor(as_))
+
+    if not all(one.ok() for one in documents):
+        raise RejectedDocumentsError(documents)  # before anything is asked of any service
+    for one in documents:
+        for problem in one.report.problems:
+            notice(f"{one.source}:{problem.pointer} {problem.code} warning: {problem.message}")
+    stored = asyncio.run(store())
+    out.results([_stored_facts(one) for one in stored], lambda: _stored_lines(stored))
+
+
+def schema(
+    name: Annotated[
+        SchemaName, typer.Argument(help="Of a definition, or of the object that starts a run.")
+    ] = SchemaName.DEFINITION,
+    output: OutputOption = Format.JSON,
+) -> None:
+    """Print a JSON Schema, for editors and for programs that write definitions."""
+    from definitions.schema import definition_schema, start_schema  # noqa: PLC0415
+
+    made = definition_schema() if name is SchemaName.DEFINITION else start_schema()
+    chosen = Format.JSON if output is Format.TABLE else output
+    Output(chosen).result(made, lambda: None)
+
+
+def list_tasks(tasks: TasksOption = None, output: OutputOption = Format.TABLE) -> None:
+    """List the tasks that steps can name: the built-in ones, and those of --tasks."""
+    from steploom.catalogue import load_registry  # noqa: PLC0415
+    from steploom.services import load_settings  # noqa: PLC0415
+
+    registry = load_registry([*load_settings().tasks, *(tasks or ())])
+    specs = [spec for _, spec in sorted(registry.specs().items())]
+    facts = [spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in specs]
+    Output(output).results(facts, lambda: _tasks_table(specs))
+
+
+def _catalogue(tasks: list[str] | None) -> Any:
+    from steploom.catalogue import known_tasks  # noqa: PLC0415
+    from steploom.services import load_settings  # noqa: PLC0415
+
+    return known_tasks([*load_settings().tasks, *(tasks or ())])
+
+
+def _facts(one: Checked) -> dict[str, Any]:
+    return {
+        "file": one.source,
+        "ok": one.ok(),
+        "problems": [problem.model_dump(mode="json") for problem in one.report.problems],
+    }
+
+
+def _lines(documents: Sequence[Checked]) -> str:
+    lines = []
+    for one in documents:
+        for problem in one.report.problems:
+            warning = "warning: " if problem.severity == "warning" else ""
+            lines.append(f"{one.source}:{problem.pointer} {problem.code} {warning}{problem.message}")
+        if one.ok():
+            count = len(one.report.problems)
+            also = f", {count} warning{'s' if count > 1 else ''}" if count else ""
+            lines.append(f"{one.source}: valid, {one.name}{also}")
+        else:
+            errors = sum(problem.severity == "error" for problem in one.report.problems)
+            lines.append(f"{one.source}: invalid, {errors} error{'s' if errors > 1 else ''}")
+    return "\n".join(lines)
+
+
+def _stored_facts(one: StoredVersion) -> dict[str, Any]:
+    return {
+        "workflowId": one.workflow_id,
+        "version": one.version,
+        "contentHash": one.content_hash,
+        "definitionId": str(one.definition_id),
+        "versionId": str(one.version_id),
+        "created": one.created,
+    }
+
+
+def _stored_lines(stored: Sequence[StoredVersion]) -> str:
+    lines = [
+        f"{'Registered' if one.created else 'Unchanged'}  {one.workflow_id} {one.version}"
+        f"  ({one.content_hash[:12]})"
+        for one in stored
+    ]
+    return "\n".join([*lines, "", f"Next: steploom start {stored[-1].workflow_id} --input '{{…}}'"])
+
+
+def _tasks_table(specs: Sequence[TaskSpec]) -> Table:
+    from rich.markup import escape  # noqa: PLC0415
+
+    from steploom.cli.tables import table  # noqa: PLC0415
+
+    shown = table("TASK", "MODE", "INPUT", "DESCRIPTION")
+    for spec in specs:
+        inside = spec.task_id.startswith("core.") and spec.task_id != "core.http"
+        members = (spec.input_schema or {}).get("properties")
+        names = ", ".join(members) if isinstance(members, dict) else ""
+        shown.add_row(
+            spec.task_id, "inline" if inside else spec.mode, names, escape(spec.description or "")
+        )
+    return shown

@@ -1,0 +1,204 @@
+"""``definitions list|show``, ``list`` and ``show``: the record, read back from Postgres."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from definitions.errors import InvalidInputError
+from definitions.statuses import InstanceStatus
+from steploom.cli.options import ExecutionArgument, OrgOption, OutputOption
+from steploom.cli.output import Format, Output, notice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from definitions.ports import Organization, StoredVersion
+    from definitions.views import DefinitionView, InstancePage, InstanceView
+    from steploom.operations.executions import Snapshot
+    from steploom.services import Services
+
+_AGO = re.compile(r"^(\d{1,6})\s*(s|m|min|h|d)$")
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+
+
+def list_definitions(org: OrgOption = "default", output: OutputOption = Format.TABLE) -> None:
+    """List the definitions of an org, each at its highest version."""
+    from steploom.cli.session import in_session  # noqa: PLC0415 (heavy, as all of these)
+
+    async def work(services: Services, owner: Organization) -> Sequence[DefinitionView]:
+        return await services.store.list_definitions(owner.id)
+
+    found = in_session(org, work, {"postgres"})
+    if not found:
+        notice("No definition yet. Next: steploom register FILE")
+    Output(output).results([one.to_json() for one in found], lambda: _definitions_table(found))
+
+
+def _definitions_table(found: Sequence[DefinitionView]) -> Table:
+    from steploom.cli.tables import moment, table  # noqa: PLC0415
+
+    shown = table("DEFINITION", "VERSION", "VERSIONS", "EXECUTIONS", "REGISTERED", "BY", "NAME")
+    for one in found:
+        runs = ", ".join(f"{count} {name}" for name, count in one.instances.items() if count)
+        shown.add_row(
+            one.workflow_id, one.version, str(one.versions), runs or "none",
+            moment(one.updated_at), one.created_by or "", one.name,
+        )  # fmt: skip
+    return shown
+
+
+def show_definition(
+    workflow_id: Annotated[str, typer.Argument(metavar="ID", help="The workflowId.")],
+    version: Annotated[
+        str | None, typer.Option(help="A version; the highest if not given.")
+    ] = None,
+    org: OrgOption = "default",
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Show a definition: its versions and its document, exactly as it was registered."""
+    from steploom.cli.session import in_session  # noqa: PLC0415
+
+    async def work(
+        services: Services, owner: Organization
+    ) -> tuple[StoredVersion, Sequence[StoredVersion]]:
+        stored = await services.store.get(owner.id, workflow_id, version)
+        return stored, await services.store.versions(owner.id, workflow_id)
+
+    stored, versions = in_session(org, work, {"postgres"})
+    facts = {
+        "workflowId": stored.workflow_id,
+        "version": stored.version,
+        "contentHash": stored.content_hash,
+        "createdBy": stored.created_by,
+        "createdAt": stored.created_at.isoformat(),
+        "versions": [one.version for one in versions],
+        "document": stored.document,
+    }
+    Output(output).result(facts, lambda: _definition_text(stored, versions))
+
+
+def _definition_text(stored: StoredVersion, versions: Sequence[StoredVersion]) -> str:
+    import json  # noqa: PLC0415
+
+    from steploom.cli.tables import moment  # noqa: PLC0415
+
+    by = f" by {stored.created_by}" if stored.created_by else ""
+    return "\n".join(
+        [
+            f"{stored.workflow_id} {stored.version}, registered {moment(stored.created_at)}{by}",
+            f"hash {stored.content_hash}",
+            f"versions {', '.join(one.version for one in versions)}",
+            "",
+            json.dumps(stored.document, indent=2, ensure_ascii=False),
+        ]
+    )
+
+
+def list_executions(
+    status: Annotated[InstanceStatus | None, typer.Option(help="Only these.")] = None,
+    workflow: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this definition.")
+    ] = None,
+    correlation_id: Annotated[str | None, typer.Option(help="Only these.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Started since: 30m, 2h, 7d, or 2026-01-31T08:00:00Z."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="NEXT", help="Go on behind a page: its `next`.")
+    ] = None,
+    org: OrgOption = "default",
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """List executions, the newest first."""
+    from steploom.cli.session import in_session  # noqa: PLC0415
+
+    started = _since(since)
+
+    async def work(services: Services, owner: Organization) -> InstancePage:
+        return await services.reader.list_instances(
+            owner.id,
+            status=status,
+            workflow_id=workflow,
+            correlation_id=correlation_id,
+            since=started,
+            limit=limit,
+            after=after,
+        )
+
+    page = in_session(org, work, {"postgres"})
+    out = Output(output)
+    if page.next and output in {Format.TABLE, Format.JSONL}:
+        notice(f"There are more: --after {page.next}")
+    if not page.items:
+        notice("No such execution. Next: steploom start ID --input '{}'")
+    out.results(
+        [one.to_json() for one in page.items],
+        lambda: executions_table(page.items),
+        whole=page.to_json(),
+    )
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    ago = _AGO.match(text.strip())
+    if ago:
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(
+            f"--since {text!r} is no time",
+            hint="give 30m, 2h, 7d, or a time such as 2026-01-31T08:00:00Z",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def executions_table(found: Sequence[InstanceView]) -> Table:
+    """Executions, a line each."""
+    from rich.text import Text  # noqa: PLC0415
+
+    from steploom.cli.tables import moment, status, table, took  # noqa: PLC0415
+
+    shown = table("EXECUTION", "DEFINITION", "STATUS", "AT STEP", "STARTED", "TOOK", "ERROR")
+    for one in found:
+        error = str(one.error.get("type")) if one.error else ""
+        shown.add_row(
+            Text(one.execution_id), f"{one.workflow_id} {one.version}", status(one.status),
+            "" if one.status.ended else one.current_step_id or "", moment(one.started_at),
+            took(one.started_at, one.completed_at), Text(error),
+        )  # fmt: skip
+    return shown
+
+
+def show_execution(
+    execution: ExecutionArgument,
+    org: OrgOption = "default",
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Show one execution: every step with its attempts, errors, votes, and why it went on as it did."""
+    from steploom.cli.session import in_session  # noqa: PLC0415
+    from steploom.operations.executions import find  # noqa: PLC0415
+
+    async def work(services: Services, owner: Organization) -> tuple[Snapshot, str | None]:
+        found = await find(services, owner, execution)
+        instance = found.instance
+        return found, services.run_url(instance.execution_id, instance.first_run_id)
+
+    found, url = in_session(org, work, {"postgres"})
+    facts: dict[str, Any] = {**found.to_json(), "url": url}
+
+    def show() -> Any:
+        from steploom.cli.timeline import execution as rendered  # noqa: PLC0415
+
+        return rendered(found, url)
+
+    Output(output).result(facts, show)

@@ -1,0 +1,33 @@
+"""How a command gets its services: opened for one piece of work, and closed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from steploom.services import BOTH, open_services, resolve_settings
+from steploom.services import load_settings as load_settings
+
+if TYPE_CHECKING:
+    from definitions.ports import Organization
+    from steploom.services import Service, Services
+
+T = TypeVar("T")
+
+
+def in_session(
+    org: str,
+    work: Callable[[Services, Organization], Awaitable[T]],
+    needs: Collection[Service] = BOTH,
+    **given: Any,
+) -> T:
+    """Runs a piece of work for an org; ``given`` are settings that go before the environment's."""
+
+    async def run() -> T:
+        settings = resolve_settings(load_settings(**given), Path.cwd())
+        async with open_services(settings, needs) as services:
+            return await work(services, await services.store.find_org(org))
+
+    return asyncio.run(run())

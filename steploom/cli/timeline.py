@@ -1,0 +1,149 @@
+"""One execution for people: its header, its steps in order, and what is worth knowing of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from steploom.cli.tables import moment, short, status, table, took
+
+if TYPE_CHECKING:
+    from definitions.records import Decision, ErrorInfo
+    from definitions.views import InstanceView, StepView
+    from steploom.operations.executions import Snapshot
+
+
+def execution(snapshot: Snapshot, url: str | None) -> RenderableType:
+    """Everything that ``show`` shows."""
+    return Group(header(snapshot.instance, url), Text(), steps(snapshot.steps))
+
+
+def header(instance: InstanceView, url: str | None) -> Table:
+    """The run itself, as a list of facts."""
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("execution", instance.execution_id)
+    facts.add_row("instance", str(instance.id))
+    facts.add_row("definition", f"{instance.workflow_id} {instance.version}")
+    facts.add_row("status", status(instance.status))
+    facts.add_row("started", f"{moment(instance.started_at)} UTC")
+    if instance.completed_at:
+        long = took(instance.started_at, instance.completed_at)
+        facts.add_row("ended", f"{moment(instance.completed_at)} UTC, after {long}")
+    elif instance.current_step_id:
+        facts.add_row("at step", instance.current_step_id)
+    for name, value in (
+        ("correlation id", instance.correlation_id),
+        ("started by", instance.user_id),
+        ("input", _json(instance.input)),
+        ("output", _json(instance.output)),
+        ("error", _run_error(instance.error)),
+        ("in Temporal", url),
+    ):
+        if value:
+            facts.add_row(name, Text(value))
+    return facts
+
+
+def steps(recorded: Sequence[StepView]) -> RenderableType:
+    """The steps in the order in which they began."""
+    if not recorded:
+        return Text("No step has begun.", style="dim")
+    shown = table("STEP", "TASK", "STATUS", "BEGAN", "TOOK", "ATTEMPTS", "THEN")
+    for step in recorded:
+        again = f" ({step.iteration})" if step.iteration > 1 else ""
+        shown.add_row(
+            Text("  " * step.path.count("/") + step.path.rpartition("/")[2] + again),
+            Text(step.task_id or ""),
+            _step_status(step),
+            moment(step.started_at)[11:],
+            took(step.started_at, step.completed_at),
+            str(len(step.attempt_records) or step.attempts or ""),
+            Text(_then(step.decision)),
+        )
+    notes = list(_notes(recorded))
+    return Group(shown, Text(), *notes) if notes else shown
+
+
+def _step_status(step: StepView) -> Text:
+    text = status(step.status)
+    if step.compensated is not None:
+        text.append(" undone" if step.compensated else " not undone", "yellow")
+    return text
+
+
+def _then(decision: Decision | None) -> str:
+    if decision is None:
+        return ""
+    target = decision.target or "end"
+    match decision.kind:
+        case "sequence":
+            return f"→ {target}"
+        case "end":
+            return "end"
+        case "condition":
+            true = next((one.expression for one in decision.evaluated if one.result), None)
+            return f"→ {target}, for {short(true, 60)}" if true else f"→ {target}, otherwise"
+        case "handler" | "global":
+            return f"→ {target}, handles the error"
+        case "continue":
+            return f"→ {target}, in spite of the error"
+        case "raise":
+            return "fails the run"
+        case "skip":
+            return f"→ {target}, skipped"
+
+
+def _notes(recorded: Sequence[StepView]) -> Iterator[RenderableType]:
+    """What does not fit into the table, step by step."""
+    for step in recorded:
+        lines = list(_lines(step))
+        if lines:
+            yield Text(step.path, style="bold")
+            yield Padding(Group(*map(Text, lines)), (0, 0, 0, 2))
+
+
+def _lines(step: StepView) -> Iterator[str]:
+    if step.error is not None or len(step.attempt_records) > 1:
+        for attempt in step.attempt_records:
+            long = took(attempt.started_at, attempt.completed_at)
+            what = f" {error_text(attempt.error)}" if attempt.error else ""
+            yield f"attempt {attempt.attempt}: {attempt.status} after {long or '?'}{what}"
+    if step.error is not None and not step.attempt_records:
+        yield f"error: {error_text(step.error)}"
+    for vote in step.votes:
+        because = f", “{vote.comment}”" if vote.comment else ""
+        payload = f", {short(vote.payload)}" if vote.payload is not None else ""
+        yield f"{vote.decision} by {vote.approver} at {moment(vote.decided_at)}{because}{payload}"
+    if str(step.status) == "waiting" and step.waiting_for:
+        yield f"waits for: {short(step.waiting_for, 200)}"
+    for one in step.decision.evaluated if step.decision else ():
+        values = ", ".join(f"{name} = {short(value, 40)}" for name, value in one.values.items())
+        result = f"error: {one.error}" if one.error else json.dumps(one.result)
+        yield f"condition: {one.expression}  is {result}{f', with {values}' if values else ''}"
+
+
+def error_text(error: ErrorInfo) -> str:
+    """An error on one line."""
+    code = f" {error.code}" if error.code else ""
+    return f"{error.type}{code}: {short(error.message, 200)}"
+
+
+def _run_error(error: dict[str, Any] | None) -> str | None:
+    if not error:
+        return None
+    step = f" at step {error['stepId']}" if error.get("stepId") else ""
+    rollback = error.get("rollback")
+    undone = f"; undone: {', '.join(rollback['compensated'])}" if rollback else ""
+    return f"{error.get('type')}{step}: {error.get('message', '')}{undone}"
+
+
+def _json(value: Any) -> str | None:
+    return short(value, 400) if value not in (None, {}) else None

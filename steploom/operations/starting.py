@@ -1,0 +1,282 @@
+"""Starting a run: everything that can be refused is refused before Temporal hears of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid5
+
+from pydantic import ValidationError
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from adapters.temporal.search_attributes import missing
+from definitions.errors import ConflictError, InvalidDocumentError, InvalidInputError
+from definitions.identity import NAMESPACE
+from definitions.inputs import check_input
+from definitions.jsongate import JsonGateError, check
+from definitions.names import (
+    SEARCH_CORRELATION,
+    SEARCH_DEFINITION,
+    SEARCH_ORG,
+    SEARCH_STATUS,
+    SEARCH_VERSION,
+    WORKFLOW_TYPE,
+)
+from definitions.outputs import json_size
+from definitions.problems import Problem, pointer
+from definitions.start import MAX_RUN_VALUE_BYTES, StartRequest
+from definitions.statuses import InstanceStatus
+from definitions.validation.api import validate
+from steploom.operations.temporal import has_pollers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from definitions.ports import Organization
+    from definitions.tasks import TaskSpec
+    from steploom.services import Services
+
+#: Without the letters and digits that are easily taken for one another.
+_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+_RANDOM_LENGTH = 8
+_MEMO_HASH = "steploomRequestHash"
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that was started, or (``existing``) was there under the same idempotency key.
+
+    ``served``: whether any worker serves the run's task queue at this moment.
+    """
+
+    execution_id: str
+    run_id: str | None
+    workflow_id: str
+    version: str
+    org: str
+    url: str | None
+    existing: bool = False
+    served: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as JSON values."""
+        return {
+            "executionId": self.execution_id,
+            "runId": self.run_id,
+            "workflowId": self.workflow_id,
+            "version": self.version,
+            "org": self.org,
+            "url": self.url,
+            "existing": self.existing,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a run will be, as far as one can know before it begins."""
+
+    workflow_id: str
+    version: str
+    name: str
+
+
+def parse_start(values: Mapping[str, Any]) -> StartRequest:
+    """A start object; absent (``None``) members are left out.
+
+    Raises:
+        InvalidInputError: It has a wrong shape; ``problems`` holds everything that is wrong.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        check(given)
+        return StartRequest.model_validate(given)
+    except JsonGateError as error:
+        problems = [Problem(pointer=error.pointer, code=error.code, message=error.message)]
+    except ValidationError as error:
+        problems = [
+            Problem(pointer=pointer(*one["loc"]), code=one["type"], message=one["msg"])
+            for one in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    raise InvalidInputError(
+        "the start object is unusable",
+        problems=problems,
+        hint="`steploom schema start` prints its JSON Schema",
+    )
+
+
+async def start(
+    services: Services,
+    request: StartRequest,
+    *,
+    execution_id: str | None = None,
+    catalogue: Mapping[str, TaskSpec] | None = None,
+) -> StartedRun:
+    """Starts a run.
+
+    Args:
+        services: Temporal and Postgres.
+        request: What to run, with what.
+        execution_id: Its name; one is made up if absent.
+        catalogue: The tasks that an inline definition may name, where that is known.
+
+    Raises:
+        NotFoundError: No such org, definition or version.
+        InvalidDocumentError: The inline definition has errors.
+        InvalidInputError: The input does not fit, or is too large.
+        ConflictError: The name, or the idempotency key with another request, was used before.
+    """
+    org = await services.store.find_org(request.org_id)
+    plan = await _plan(services, org, request, catalogue)
+    digest = request_hash(request)
+    if request.idempotency_key is not None:
+        if execution_id is not None:
+            raise InvalidInputError(
+                "a name and an idempotency key do not go together: the key makes the name",
+                hint="give one of them",
+            )
+        execution_id = str(uuid5(NAMESPACE, f"start|{org.id}|{request.idempotency_key}"))
+        before = await services.reader.find_by_idempotency_key(org.id, request.idempotency_key)
+        if before is not None:
+            _check_same(before.request_hash, digest, request.idempotency_key)
+            url = services.run_url(before.execution_id, before.first_run_id)
+            return StartedRun(
+                before.execution_id, before.first_run_id, before.workflow_id, before.version,
+                org.slug, url, existing=True,
+            )  # fmt: skip
+    execution_id = execution_id or f"{plan.workflow_id}-{_random()}"
+    return await _start(services, org, request, plan, execution_id, digest)
+
+
+async def _plan(
+    services: Services,
+    org: Organization,
+    request: StartRequest,
+    catalogue: Mapping[str, TaskSpec] | None,
+) -> _Plan:
+    document: Any = request.definition
+    if document is None:
+        stored = await services.store.get(org.id, request.workflow_id or "", request.version)
+        document = stored.document
+    else:
+        report = validate(document, catalogue=catalogue)
+        if report.definition is None:
+            raise InvalidDocumentError(report.problems)
+    _check_input(document.get("inputSchema"), request.input)
+    return _Plan(document["workflowId"], document["version"], document["name"])
+
+
+def _check_input(schema: Any, given: dict[str, Any]) -> None:
+    size = json_size(given)
+    if size > MAX_RUN_VALUE_BYTES:
+        raise InvalidInputError(
+            f"the input has {size} bytes, at most {MAX_RUN_VALUE_BYTES} are allowed",
+            hint="pass a reference to what is large",
+        )
+    problems = check_input(schema, given)
+    if problems:
+        raise InvalidInputError(
+            "the input does not fit the definition's inputSchema; nothing was started",
+            problems=problems,
+            hint="`steploom definitions show ID --output json` shows the schema",
+        )
+
+
+async def _start(
+    services: Services,
+    org: Organization,
+    request: StartRequest,
+    plan: _Plan,
+    execution_id: str,
+    digest: str,
+) -> StartedRun:
+    client, queue = services.client, services.settings.task_queue
+    version = request.version or plan.version
+    try:
+        handle = await client.start_workflow(
+            WORKFLOW_TYPE,
+            request.to_json(),
+            id=execution_id,
+            task_queue=queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            search_attributes=await _search_attributes(services, org, request, plan),
+            static_summary=plan.name,
+            memo={_MEMO_HASH: digest} if request.idempotency_key is not None else None,
+        )
+    except WorkflowAlreadyStartedError as error:
+        if request.idempotency_key is None:
+            raise ConflictError(
+                f"there is an execution {execution_id!r} already",
+                hint=f"`steploom show {execution_id}` shows it; give another --id, or none",
+            ) from None
+        described = await client.get_workflow_handle(execution_id, run_id=error.run_id).describe()
+        _check_same((await described.memo()).get(_MEMO_HASH), digest, request.idempotency_key)
+        existing, run_id = True, error.run_id
+    else:
+        existing, run_id = False, handle.first_execution_run_id
+    return StartedRun(
+        execution_id=execution_id,
+        run_id=run_id,
+        workflow_id=plan.workflow_id,
+        version=version,
+        org=org.slug,
+        url=services.run_url(execution_id, run_id),
+        existing=existing,
+        served=await has_pollers(client, queue),
+    )
+
+
+async def _search_attributes(
+    services: Services, org: Organization, request: StartRequest, plan: _Plan
+) -> TypedSearchAttributes:
+    """Those that the run would set by itself: set now, they cost it no event."""
+    try:
+        lacking = await missing(services.client)
+    except RPCError:  # Temporal Cloud does not let everybody ask; the run sets them then.
+        lacking = [SEARCH_DEFINITION]
+    if lacking:
+        return TypedSearchAttributes.empty
+    values = {
+        SEARCH_DEFINITION: plan.workflow_id,
+        SEARCH_VERSION: plan.version,
+        SEARCH_ORG: org.slug,
+        SEARCH_STATUS: str(InstanceStatus.RUNNING),
+        SEARCH_CORRELATION: request.correlation_id,
+    }
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+            for name, value in values.items()
+            if value is not None
+        ]
+    )
+
+
+def request_hash(request: StartRequest) -> str:
+    """What tells one request from another under the same idempotency key.
+
+    As the worker computes it of the start object that it is handed (``activities.runs``).
+    """
+    text = json.dumps(request.to_json(), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_same(before: object, now: str, key: str) -> None:
+    if before != now:
+        raise ConflictError(
+            f"the idempotency key {key!r} was used for another request",
+            hint="use a new key for a new request, or repeat the first one unchanged",
+        )
+
+
+def _random() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))

@@ -1,0 +1,250 @@
+"""Reading the record: pages, names, orgs, the specification's own queries, and their plans."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from adapters.postgres.reader import _FILTERS, _STEPS, PostgresReader, instances_query
+from adapters.postgres.recorder import PostgresRecorder
+from definitions.errors import ConflictError, InvalidInputError, NotFoundError
+from definitions.identity import org_id
+from definitions.statuses import InstanceStatus
+from tests.integration.facts import DEFAULT, at, audit, facts, flush, run_ref, started, step
+
+if TYPE_CHECKING:
+    from adapters.postgres.database import Database
+
+#: Verbatim from the specification of the audit events.
+APPROVALS = """
+SELECT event_id, event_timestamp,
+       event_data->'data'->'workflow'->>'workflow_id' AS workflow,
+       event_data->'data'->'workflow'->>'approval_decision' AS decision
+FROM audit_events
+WHERE event_data->>'service' = 'workflow'
+AND event_data->'data'->'workflow'->>'approval_required' = 'true'
+ORDER BY event_timestamp DESC;
+"""
+SUCCESS_RATE = """
+SELECT
+    event_data->'data'->'workflow'->>'workflow_id' AS workflow,
+    COUNT(*) AS total_executions,
+    SUM(CASE WHEN event_data->'data'->'workflow'->>'outcome' = 'success' THEN 1 ELSE 0 END) AS successful,
+    ROUND(100.0 * SUM(CASE WHEN event_data->'data'->'workflow'->>'outcome' = 'success' THEN 1 ELSE 0 END) / COUNT(*), 2) AS success_rate
+FROM audit_events
+WHERE event_data->>'service' = 'workflow'
+AND event_type = 'workflow.completed'
+GROUP BY workflow
+ORDER BY success_rate DESC;
+"""  # noqa: E501 (verbatim)
+
+
+@pytest.fixture
+def recorder(database: Database) -> PostgresRecorder:
+    return PostgresRecorder(database)
+
+
+@pytest.fixture
+def reader(database: Database) -> PostgresReader:
+    return PostgresReader(database)
+
+
+async def start_runs(recorder: PostgresRecorder, count: int, **values: Any) -> None:
+    """Runs r0, r1, …: two of them start in the same second."""
+    await asyncio.gather(
+        *(recorder.write(started(run_ref(f"r{n}", **values), n // 2)) for n in range(count))
+    )
+
+
+async def test_pages_hold_every_run_once_newest_first(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Paging to the end gives all runs in order, though many start at the same time."""
+    await start_runs(recorder, 25)
+    seen, after = [], None
+    while True:
+        page = await reader.list_instances(DEFAULT, limit=4, after=after)
+        seen += page.items
+        after = page.next
+        if after is None:
+            break
+    assert len({run.id for run in seen}) == 25
+    keys = [(run.started_at, run.id) for run in seen]
+    assert keys == sorted(keys, reverse=True)
+
+
+async def test_a_run_that_starts_meanwhile_moves_no_page(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """The next page begins where the last one ended."""
+    await start_runs(recorder, 6)
+    first = await reader.list_instances(DEFAULT, limit=3)
+    await recorder.write(started(run_ref("new"), 100))
+    second = await reader.list_instances(DEFAULT, limit=3, after=first.next)
+    assert len({run.id for run in (*first.items, *second.items)}) == 6
+    assert second.next is None
+
+
+async def test_filters_hold_together(recorder: PostgresRecorder, reader: PostgresReader) -> None:
+    """Status, definition, correlation and time can be asked for, alone or together."""
+    await start_runs(recorder, 6)
+    other = run_ref("other", workflow_id="refund")
+    await recorder.write(started(other, 50, correlation_id="c-1"))
+    await recorder.write(facts(other, flush(60, InstanceStatus.FAILED)))
+
+    async def ids(**filters: Any) -> int:
+        return len((await reader.list_instances(DEFAULT, **filters)).items)
+
+    assert await ids(status=InstanceStatus.RUNNING) == 6
+    assert await ids(status=InstanceStatus.FAILED, workflow_id="refund") == 1
+    assert await ids(status=InstanceStatus.FAILED, workflow_id="order") == 0
+    assert await ids(correlation_id="c-1") == 1
+    assert await ids(since=at(1), until=at(2)) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"after": "nonsense"}, {"limit": 0}, {"limit": 9999}])
+async def test_a_wrong_page_is_refused(reader: PostgresReader, wrong: dict[str, Any]) -> None:
+    """A cursor that is none, and a limit out of range, are the caller's mistakes."""
+    with pytest.raises(InvalidInputError):
+        await reader.list_instances(DEFAULT, **wrong)
+
+
+async def test_a_run_is_found_by_any_of_its_names(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Its id, the beginning of its id, and its execution id, which gives the latest run."""
+    await recorder.write(started(run_ref("old", execution_id="exec"), 1))
+    await recorder.write(started(run_ref("new", execution_id="exec"), 2))
+    new = run_ref("new").instance_id
+    for name in ("exec", str(new), str(new)[:8], str(new)[:13].upper()):
+        assert (await reader.find_instance(DEFAULT, name)).id == new
+    for name in ("nothing", str(new)[:7], "0" * 8):
+        with pytest.raises(NotFoundError):
+            await reader.find_instance(DEFAULT, name)
+
+
+async def test_an_ambiguous_beginning_lists_the_candidates(
+    database: Database, recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """The hint names the runs that could be meant."""
+    await start_runs(recorder, 2)
+    async with database.transaction(DEFAULT) as connection:
+        await connection.execute(
+            "UPDATE workflow_instances SET id = overlay(id::text placing 'abcdef12' from 1)::uuid"
+        )
+    with pytest.raises(ConflictError) as caught:
+        await reader.find_instance(DEFAULT, "abcdef12")
+    assert (caught.value.hint or "").count("abcdef12-") == 2
+
+
+async def test_another_orgs_run_is_not_found(
+    database: Database, recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Neither by name, nor in a list, nor its steps and events by id."""
+    ref = run_ref()
+    await recorder.write(started(ref))
+    await recorder.write(facts(ref, step(1), audit(ref, 2, "workflow.started")))
+    acme = org_id("acme")
+    with pytest.raises(NotFoundError):
+        await reader.find_instance(acme, ref.execution_id)
+    assert (await reader.list_instances(acme)).items == []
+    assert list(await reader.steps(acme, ref.instance_id)) == []
+    assert list(await reader.audit_events(acme, ref.instance_id)) == []
+
+
+async def test_steps_come_in_the_order_in_which_they_began(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """A step that ended late still stands where it began."""
+    ref = run_ref()
+    await recorder.write(facts(ref, step(1, path="slow"), step(2, path="quick")))
+    await recorder.write(facts(ref, step(9, path="slow")))
+    assert [one.path for one in await reader.steps(DEFAULT, ref.instance_id)] == ["slow", "quick"]
+
+
+async def test_the_first_run_of_an_idempotency_key_is_found(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """The key answers with the run that was started first, and its request's hash."""
+    for seconds, name in ((1, "first"), (2, "second")):
+        values = {"idempotency_key": "k", "request_hash": name}
+        await recorder.write(started(run_ref(name), seconds, **values))
+    found = await reader.find_by_idempotency_key(DEFAULT, "k")
+    assert found is not None
+    assert (found.id, found.request_hash) == (run_ref("first").instance_id, "first")
+    assert await reader.find_by_idempotency_key(DEFAULT, "other") is None
+
+
+async def test_the_query_for_approvals(recorder: PostgresRecorder, database_url: str) -> None:
+    """The specification's first query, word for word, finds the runs that need an approval."""
+    asks, plain = run_ref("asks", workflow_id="refund"), run_ref("plain")
+    approval = {"approval_required": True, "approval_decision": "approved"}
+    await recorder.write(facts(asks, audit(asks, 1, "workflow.completed", **approval)))
+    await recorder.write(facts(plain, audit(plain, 2, "workflow.completed")))
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(APPROVALS).fetchall()
+    assert [row[2:] for row in rows] == [("refund", "approved")]
+
+
+async def test_the_query_for_the_success_rate(
+    recorder: PostgresRecorder, database_url: str
+) -> None:
+    """The specification's second query, word for word, counts each ended run once."""
+    for name, outcome in (("a", "success"), ("b", "success"), ("c", "failed")):
+        ref = run_ref(name)
+        await recorder.write(facts(ref, audit(ref, 1, "workflow.started")))
+        await recorder.write(facts(ref, audit(ref, 2, "workflow.completed", outcome=outcome)))
+        if outcome == "failed":
+            await recorder.write(facts(ref, audit(ref, 3, "workflow.failed", outcome=outcome)))
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(SUCCESS_RATE).fetchall()
+    assert [(row[0], row[1], row[2], float(row[3])) for row in rows] == [("order", 3, 2, 66.67)]
+
+
+def plan_of(connection: psycopg.Connection[Any], query: Any, values: dict[str, Any]) -> str:
+    statement = psycopg.ClientCursor(connection).mogrify(query, values)
+    row = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}".encode()).fetchone()
+    assert row is not None
+    return json.dumps(row[0])
+
+
+def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str) -> None:
+    """Among 20,000 runs neither of the two reads that everybody does scans or sorts a table."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO workflow_instances (id, org_id, workflow_id, version, execution_id,"
+            " first_run_id, status, started_at, updated_at) SELECT gen_random_uuid(), %s, 'order'"
+            " || n %% 50, '1.0.0', 'e' || n, 'r' || n, 'running', now() - n * interval '1 s', now()"
+            " FROM generate_series(1, 20000) AS n",
+            (DEFAULT,),
+        )
+        connection.execute(
+            "INSERT INTO step_records (id, org_id, instance_id, path, iteration, seq, first_seq,"
+            " step_id, status, attempts) SELECT gen_random_uuid(), org_id, id, 'a', 1, 1, 1, 'a',"
+            " 'active', 0 FROM workflow_instances"
+        )
+        connection.execute("ANALYZE")
+        values = {
+            "org": DEFAULT,
+            "limit": 51,
+            "after_time": at(0) + timedelta(days=3650),
+            "after_id": DEFAULT,
+            "workflow_id": "order7",
+            "instance": run_ref().instance_id,
+        }
+        after = _FILTERS["after_time"]
+        page = plan_of(connection, instances_query([after], brief=True), values)
+        of_one = instances_query([_FILTERS["workflow_id"], after], brief=True)
+        page_of_one = plan_of(connection, of_one, values)
+        steps = plan_of(connection, _STEPS, values)
+    assert "workflow_instances_page_idx" in page
+    assert "workflow_instances_workflow_page_idx" in page_of_one
+    for plan in (page, page_of_one):
+        assert '"Sort"' not in plan
+        assert "Seq Scan" not in plan
+    assert "Seq Scan" not in steps

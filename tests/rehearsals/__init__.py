@@ -1,0 +1,1 @@
+"""Case files and the tests that run them: the definition language, rule by rule, offline."""

@@ -1,0 +1,1 @@
+"""Definitions run on a real Temporal, their record read back from a real Postgres."""
