@@ -23,7 +23,8 @@ import structlog
 from pydantic import ValidationError
 
 from activities.context import TaskContext
-from definitions.errors import NEVER_RETRIED, TaskError, UnreachableError
+from activities.recording import write_record
+from definitions.errors import NEVER_RETRIED, TaskError
 from definitions.jsonvalues import storable
 from definitions.outputs import MAX_VALUE_BYTES, json_size, stored_output
 from definitions.records import AttemptRecord, ErrorInfo, RecordBatch, StepRecord
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 #: Seconds. A faster attempt is written once.
 QUICK = 0.1
-#: Seconds between two tries to write a record, growing from the first to the second.
-WRITE_RETRY = (0.1, 5.0)
 
 _log = structlog.get_logger(__name__)
 
@@ -83,7 +82,7 @@ class AttemptRunner:
         try:
             done, _ = await asyncio.wait({work}, timeout=QUICK)
             if not done:
-                begun = asyncio.create_task(self._write(attempt.begun()))
+                begun = asyncio.create_task(write_record(self._recorder, attempt.begun()))
             output, changed = storable(await work)
         except Failure as failure:
             await self._finish(begun, attempt.failed(failure))
@@ -103,19 +102,7 @@ class AttemptRunner:
         if begun is not None and not begun.done():
             begun.cancel()
             await asyncio.wait({begun})
-        await self._write(batch)
-
-    async def _write(self, batch: RecordBatch) -> None:
-        delay, longest = WRITE_RETRY
-        while True:
-            try:
-                await self._recorder.write(batch)
-            except UnreachableError as error:
-                _log.warning("record_not_written", reason=error.message, retry_in=delay)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, longest)
-            else:
-                return
+        await write_record(self._recorder, batch)
 
     async def _execute(
         self, task_id: str, given: Json, envelope: TaskEnvelope, info: AttemptInfo
@@ -169,9 +156,8 @@ class AttemptRunner:
 def failure_of(error: Exception) -> Failure:
     """An exception of a task as the error of its step: the class's name is the type."""
     if isinstance(error, TaskError):
-        info = ErrorInfo(
-            type=error.type, code=error.code, message=error.message, details=error.details
-        )
+        details, _ = storable(error.details)
+        info = ErrorInfo(type=error.type, code=error.code, message=error.message, details=details)
         return Failure(info, error.retryable and error.type not in NEVER_RETRIED)
     if isinstance(error, ValidationError):
         problems = [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from activities.recording import write_record
 from definitions.audit import workflow_event
 from definitions.calls import ResolvedRun, ResolveRequest
 from definitions.errors import InvalidDocumentError, NotFoundError
@@ -70,7 +71,7 @@ class RunActivities:
 
     async def record(self, batch: RecordBatch) -> None:
         """Writes what a run has kept."""
-        await self._recorder.write(batch)
+        await write_record(self._recorder, batch)
 
     async def resolve(self, request: ResolveRequest) -> ResolvedRun:
         """Finds the definition that a run is to follow, and writes the run's first record.
@@ -93,12 +94,13 @@ class RunActivities:
             await self._write_refused(request, start, owner.id, refused.info, pinned)
             return ResolvedRun(error=refused.info)
         ref = _ref(request, org.id, version.workflow_id, version.version)
-        await self._recorder.write(
+        await write_record(
+            self._recorder,
             RecordBatch(
                 ref=ref,
                 started=_started(request, start, ref, version),
                 records=[_started_event(request, ref, definition)],
-            )
+            ),
         )
         catalogue = self._registry.specs()
         return ResolvedRun(
@@ -171,12 +173,13 @@ class RunActivities:
             _event(request, ref, definition, kind, phase="failed", outcome="failed", error=error)
             for kind in ("workflow.completed", "workflow.failed")
         ]
-        await self._recorder.write(
+        await write_record(
+            self._recorder,
             RecordBatch(
                 ref=ref,
                 started=_started(request, start, ref, version),
                 records=[_started_event(request, ref, definition), ended, *events],
-            )
+            ),
         )
 
 

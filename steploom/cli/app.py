@@ -26,6 +26,7 @@ from steploom.cli import (
     worker,
 )
 from steploom.cli.errors import Switches, report
+from steploom.cli.leaving import leave
 from steploom.cli.options import BEGIN, DEFINE, OPERATE, PEOPLE, RUN, example
 
 
@@ -70,32 +71,37 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 (typer's callback)
+def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 (only when asked)
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (when asked)
 
-        typer.echo(f"steploom {version('steploom')}")
+        try:
+            typer.echo(f"steploom {version('steploom')}")
+        except PackageNotFoundError:
+            typer.echo("steploom, from a folder of sources that is not installed")
         raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001 (its callback does it)
+    version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
-    debug: Annotated[  # noqa: ARG001 (see _Group.main)
+    debug: Annotated[
         bool,
         typer.Option(
             "--debug", help="Show where an unexpected error came from. Also: STEPLOOM_DEBUG=1."
         ),
     ] = False,
 ) -> None:
-    """Durable workflows as data: store a JSON definition, Temporal runs it, Postgres keeps every step on record.
+    """Durable workflows as data.
 
-    Services are found through STEPLOOM_* variables, Temporal's own environment configuration, or the
-    `steploom dev` that runs in this folder.
+    Store a JSON definition, Temporal runs it, Postgres keeps every step on record.
+
+    Where Temporal and Postgres are: STEPLOOM_* variables, Temporal's own environment configuration,
+    or else what `steploom dev` runs in this folder.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -113,9 +119,7 @@ def _group(name: str, summary: str, panel: str) -> typer.Typer:
     return group
 
 
-def _add(
-    to: typer.Typer, name: str, function: Any, panel: str | None, *examples: str
-) -> None:
+def _add(to: typer.Typer, name: str, function: Any, panel: str | None, *examples: str) -> None:
     to.command(name, rich_help_panel=panel, epilog=example(*examples))(function)
 
 
@@ -123,25 +127,37 @@ _add(app, "demo", demo.demo, BEGIN, "steploom demo", "steploom demo --keep")
 _add(app, "dev", dev.dev, BEGIN, "steploom dev", "steploom dev --tasks my_company.tasks")
 
 _add(
-    app, "validate", documents.validate, DEFINE,
+    app,
+    "validate",
+    documents.validate,
+    DEFINE,
     "steploom validate expense.json",
     "steploom validate definitions/ --tasks my_company.tasks --strict",
     "generate | steploom validate - --output json",
 )
 _add(
-    app, "register", documents.register, DEFINE,
+    app,
+    "register",
+    documents.register,
+    DEFINE,
     "steploom register expense.json",
     "steploom register definitions/ --tasks my_company.tasks --as mara@example.com",
 )
 _definitions = _group("definitions", "Look at the stored definitions.", DEFINE)
 _add(_definitions, "list", reading.list_definitions, None, "steploom definitions list")
 _add(
-    _definitions, "show", reading.show_definition, None,
+    _definitions,
+    "show",
+    reading.show_definition,
+    None,
     "steploom definitions show expense-approval",
     "steploom definitions show expense-approval --version 1.0.0 --output json",
 )
 _add(
-    app, "schema", documents.schema, DEFINE,
+    app,
+    "schema",
+    documents.schema,
+    DEFINE,
     "steploom schema > definition.schema.json",
     "steploom schema start",
 )
@@ -149,13 +165,19 @@ _tasks = _group("tasks", "Look at the tasks that steps can name.", DEFINE)
 _add(_tasks, "list", documents.list_tasks, None, "steploom tasks list --tasks my_company.tasks")
 
 _add(
-    app, "start", executions.start, RUN,
+    app,
+    "start",
+    executions.start,
+    RUN,
     "steploom start expense-approval --input '{\"amount\": 42}'",
     "steploom start expense-approval --input @expense.json --wait",
     "steploom start --inline draft.json --input @expense.json",
 )
 _add(
-    app, "list", reading.list_executions, RUN,
+    app,
+    "list",
+    reading.list_executions,
+    RUN,
     "steploom list --status running",
     "steploom list --workflow expense-approval --since 2h --output jsonl",
 )
@@ -164,12 +186,18 @@ _add(app, "watch", watching.watch, RUN, "steploom watch expense-approval-k3v9q2"
 _add(app, "cancel", executions.cancel, RUN, "steploom cancel expense-approval-k3v9q2")
 
 _add(
-    app, "approve", people.approve, PEOPLE,
+    app,
+    "approve",
+    people.approve,
+    PEOPLE,
     "steploom approve expense-approval-k3v9q2 --comment 'as agreed'",
-    "steploom approve expense-approval-k3v9q2 manager --payload '{\"costCentre\": \"CC-410\"}'",
+    'steploom approve expense-approval-k3v9q2 manager --payload \'{"costCentre": "CC-410"}\'',
 )
 _add(
-    app, "reject", people.reject, PEOPLE,
+    app,
+    "reject",
+    people.reject,
+    PEOPLE,
     "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as mara@example.com",
 )
 _orgs = _group("orgs", "The tenants.", PEOPLE)
@@ -184,5 +212,10 @@ _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 
 
 def main() -> None:
-    """The command ``steploom``."""
-    app()
+    """The command ``steploom``, as a process of its own."""
+    code: object = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    leave(code if isinstance(code, int) else 0)

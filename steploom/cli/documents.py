@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steploom.cli.errors import FAILED
 from steploom.cli.options import ActorOption, OrgOption, OutputOption, TasksOption, actor
 from steploom.cli.output import Format, Output, notice
 
@@ -87,7 +86,9 @@ def register(
         raise RejectedDocumentsError(documents)  # before anything is asked of any service
     for one in documents:
         for problem in one.report.problems:
-            notice(f"{one.source}:{problem.pointer} {problem.code} warning: {problem.message}")
+            notice(
+                f"{one.source}:{problem.pointer or '/'} {problem.code} warning: {problem.message}"
+            )
     stored = asyncio.run(store())
     out.results([_stored_facts(one) for one in stored], lambda: _stored_lines(stored))
 
@@ -137,7 +138,9 @@ def _lines(documents: Sequence[Checked]) -> str:
     for one in documents:
         for problem in one.report.problems:
             warning = "warning: " if problem.severity == "warning" else ""
-            lines.append(f"{one.source}:{problem.pointer} {problem.code} {warning}{problem.message}")
+            lines.append(
+                f"{one.source}:{problem.pointer or '/'} {problem.code} {warning}{problem.message}"
+            )
         if one.ok():
             count = len(one.report.problems)
             also = f", {count} warning{'s' if count > 1 else ''}" if count else ""

@@ -133,7 +133,8 @@ def _hint(error: SteploomError) -> str:
 def _usage_facts(error: typer.TyperException) -> dict[str, Any]:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "steploom"
-    message = error.format_message()
+    # A group without a command has its help as its message, and that is shown already.
+    message = error.format_message().strip() or "name a command"
     return {
         "type": "UsageError",
         "message": message[:1].lower() + message[1:].rstrip("."),
@@ -149,11 +150,11 @@ def _tell(facts: dict[str, Any], switches: Switches) -> int:
         return code
     lines = [f"Error: {facts['message']}"]
     for problem in facts.get("problems", ()):
-        where = f"{problem['file']}:{problem['pointer']}" if "file" in problem else ""
+        where = problem["pointer"] or "/"
+        if "file" in problem:
+            where = f"{problem['file']}:{where}"
         warning = "warning: " if problem["severity"] == "warning" else ""
-        lines.append(
-            f"{where or problem['pointer'] or '/'} {problem['code']} {warning}{problem['message']}"
-        )
+        lines.append(f"{where} {problem['code']} {warning}{problem['message']}")
     lines.append(f"Next: {facts['hint']}")
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         lines[0] = f"\x1b[31;1mError:\x1b[0m{lines[0].removeprefix('Error:')}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def start(
+    *,
     workflow_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The workflowId of a stored definition.")
     ] = None,
@@ -71,8 +72,9 @@ def start(
     The input is checked against the definition's inputSchema before anything starts.
     """
     from steploom.cli.inputs import read_json, read_object  # noqa: PLC0415 (as all of these)
-    from steploom.cli.session import in_session, load_settings  # noqa: PLC0415
+    from steploom.cli.session import in_session  # noqa: PLC0415
     from steploom.operations.starting import parse_start, start  # noqa: PLC0415
+    from steploom.services import load_settings  # noqa: PLC0415
 
     if (workflow_id is None) == (inline is None):
         raise InvalidInputError(

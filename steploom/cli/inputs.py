@@ -45,5 +45,7 @@ def read_object(text: str, option: str) -> dict[str, Any]:
     """
     value = read_json(text, option)
     if not isinstance(value, dict):
-        raise InvalidInputError(f"{option} has to be a JSON object", hint="as in '{\"amount\": 42}'")
+        raise InvalidInputError(
+            f"{option} has to be a JSON object", hint="as in '{\"amount\": 42}'"
+        )
     return value

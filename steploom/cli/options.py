@@ -54,4 +54,4 @@ def example(*lines: str) -> str:
     """The end of a command's help: what one might type."""
     # In rich's markup a bracket begins a style.
     escaped = [line.replace("[", "\\[") for line in lines]
-    return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *escaped])
+    return "\n".join(["Examples:" if len(lines) > 1 else "Example:", *escaped])

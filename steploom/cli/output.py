@@ -53,7 +53,7 @@ class Output:
                 if isinstance(shown, str):
                     _write(shown)
                 elif shown is not None:
-                    stdout().print(shown)
+                    show_on(stdout(), shown)
             case Format.JSON:
                 _write(json.dumps(value, indent=2, ensure_ascii=not _is_utf8()))
             case Format.JSONL:
@@ -105,6 +105,17 @@ def stdout() -> Console:
 def stderr() -> Console:
     """A console for progress."""
     return _console(stderr=True)
+
+
+def show_on(console: Console, shown: RenderableType) -> None:
+    """Prints something of rich's; without a terminal, less the blanks that fill its lines."""
+    if console.is_terminal:
+        console.print(shown)
+        return
+    with console.capture() as captured:
+        console.print(shown)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    console.file.flush()
 
 
 def _console(*, stderr: bool) -> Console:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -29,6 +29,7 @@ PayloadOption = Annotated[
 def approve(
     execution: ExecutionArgument,
     step: StepArgument = None,
+    *,
     comment: CommentOption = None,
     payload: PayloadOption = None,
     as_: ActorOption = None,
@@ -36,12 +37,14 @@ def approve(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Approve a step that waits for it."""
-    _decide("approved", execution, step, comment, payload, actor(as_), org, output)
+    request = _Request("approved", actor(as_), step, comment, payload)
+    _decide(execution, request, org, output)
 
 
 def reject(
     execution: ExecutionArgument,
     step: StepArgument = None,
+    *,
     comment: CommentOption = None,
     payload: PayloadOption = None,
     as_: ActorOption = None,
@@ -49,46 +52,48 @@ def reject(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Reject a step that waits for approval."""
-    _decide("rejected", execution, step, comment, payload, actor(as_), org, output)
+    request = _Request("rejected", actor(as_), step, comment, payload)
+    _decide(execution, request, org, output)
 
 
-def _decide(
-    decision: Literal["approved", "rejected"],
-    execution: str,
-    step: str | None,
-    comment: str | None,
-    payload: str | None,
-    approver: str,
-    org: str,
-    output: Format,
-) -> None:
+class _Request(NamedTuple):
+    """A decision as it was typed."""
+
+    decision: Literal["approved", "rejected"]
+    approver: str
+    step: str | None
+    comment: str | None
+    payload: str | None
+
+
+def _decide(execution: str, request: _Request, org: str, output: Format) -> None:
     from steploom.cli.inputs import read_json  # noqa: PLC0415 (heavy, as all of these)
     from steploom.cli.session import in_session  # noqa: PLC0415
     from steploom.operations.executions import decide  # noqa: PLC0415
 
-    given = read_json(payload, "--payload") if payload is not None else None
+    payload = read_json(request.payload, "--payload") if request.payload is not None else None
 
     async def work(services: Services, owner: Organization) -> dict[str, Any]:
         return await decide(
             services,
             owner,
             execution,
-            decision=decision,
-            approver=approver,
-            step=step,
-            comment=comment,
-            payload=given,
+            decision=request.decision,
+            approver=request.approver,
+            step=request.step,
+            comment=request.comment,
+            payload=payload,
         )
 
     answer = in_session(org, work)
-    Output(output).result(answer, lambda: _told(decision, approver, execution, answer))
+    Output(output).result(answer, lambda: _told(request, execution, answer))
 
 
-def _told(decision: str, approver: str, execution: str, answer: dict[str, Any]) -> str:
-    lines = [f"{str(answer.get('stepId'))} is {decision} by {approver}."]
+def _told(request: _Request, execution: str, answer: dict[str, Any]) -> str:
+    step = answer.get("stepId")
     if answer.get("verdict") is None:
-        lines = [
-            f"{answer.get('stepId')}: {answer.get('approvals')} of "
-            f"{answer.get('approvalsRequired')} approvals, the last by {approver}."
-        ]
-    return "\n".join([*lines, f"Next: steploom watch {execution}"])
+        count = f"{answer.get('approvals')} of {answer.get('approvalsRequired')} approvals"
+        told = f"{step}: {count}, the last by {request.approver}."
+    else:
+        told = f"{step} is {request.decision} by {request.approver}."
+    return f"{told}\nNext: steploom watch {execution}"

@@ -101,6 +101,7 @@ def _definition_text(stored: StoredVersion, versions: Sequence[StoredVersion]) -
 
 
 def list_executions(
+    *,
     status: Annotated[InstanceStatus | None, typer.Option(help="Only these.")] = None,
     workflow: Annotated[
         str | None, typer.Option(metavar="ID", help="Only of this definition.")
@@ -184,7 +185,7 @@ def show_execution(
     org: OrgOption = "default",
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Show one execution: every step with its attempts, errors, votes, and why it went on as it did."""
+    """Show one execution: every step, its attempts, errors and votes, and why it went on so."""
     from steploom.cli.session import in_session  # noqa: PLC0415
     from steploom.operations.executions import find  # noqa: PLC0415
 

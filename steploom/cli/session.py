@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steploom.services import BOTH, open_services, resolve_settings
-from steploom.services import load_settings as load_settings
+from steploom.services import BOTH, load_settings, open_services, resolve_settings
 
 if TYPE_CHECKING:
     from definitions.ports import Organization

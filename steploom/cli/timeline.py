@@ -58,9 +58,8 @@ def steps(recorded: Sequence[StepView]) -> RenderableType:
         return Text("No step has begun.", style="dim")
     shown = table("STEP", "TASK", "STATUS", "BEGAN", "TOOK", "ATTEMPTS", "THEN")
     for step in recorded:
-        again = f" ({step.iteration})" if step.iteration > 1 else ""
         shown.add_row(
-            Text("  " * step.path.count("/") + step.path.rpartition("/")[2] + again),
+            Text(_place(step)),
             Text(step.task_id or ""),
             _step_status(step),
             moment(step.started_at)[11:],
@@ -72,6 +71,14 @@ def steps(recorded: Sequence[StepView]) -> RenderableType:
     return Group(shown, Text(), *notes) if notes else shown
 
 
+def _place(step: StepView) -> str:
+    """The step's path, with as much of it left out as the rows above say: its parent steps."""
+    # A path is step/branch/step/branch/step.
+    parts = step.path.split("/")
+    again = f" ({step.iteration})" if step.iteration > 1 else ""
+    return "  " * (len(parts) // 2) + "/".join(parts[-2:] if len(parts) > 1 else parts) + again
+
+
 def _step_status(step: StepView) -> Text:
     text = status(step.status)
     if step.compensated is not None:
@@ -79,26 +86,31 @@ def _step_status(step: StepView) -> Text:
     return text
 
 
+#: What follows the target, by the kind of the decision.
+_BECAUSE = {
+    "sequence": "",
+    "handler": ", handles the error",
+    "global": ", handles the error",
+    "continue": ", in spite of the error",
+    "skip": ", skipped",
+}
+
+
 def _then(decision: Decision | None) -> str:
     if decision is None:
         return ""
     target = decision.target or "end"
     match decision.kind:
-        case "sequence":
-            return f"→ {target}"
         case "end":
             return "end"
-        case "condition":
-            true = next((one.expression for one in decision.evaluated if one.result), None)
-            return f"→ {target}, for {short(true, 60)}" if true else f"→ {target}, otherwise"
-        case "handler" | "global":
-            return f"→ {target}, handles the error"
-        case "continue":
-            return f"→ {target}, in spite of the error"
         case "raise":
             return "fails the run"
-        case "skip":
-            return f"→ {target}, skipped"
+        case "condition":
+            true = next((one.expression for one in decision.evaluated if one.result), None)
+            otherwise = ", otherwise" if decision.evaluated else ""
+            return f"→ {target}" + (f", for {short(true, 60)}" if true else otherwise)
+        case "sequence" | "handler" | "global" | "continue" | "skip":
+            return f"→ {target}{_BECAUSE[decision.kind]}"
 
 
 def _notes(recorded: Sequence[StepView]) -> Iterator[RenderableType]:
@@ -114,7 +126,7 @@ def _lines(step: StepView) -> Iterator[str]:
     if step.error is not None or len(step.attempt_records) > 1:
         for attempt in step.attempt_records:
             long = took(attempt.started_at, attempt.completed_at)
-            what = f" {error_text(attempt.error)}" if attempt.error else ""
+            what = f", {error_text(attempt.error)}" if attempt.error else ""
             yield f"attempt {attempt.attempt}: {attempt.status} after {long or '?'}{what}"
     if step.error is not None and not step.attempt_records:
         yield f"error: {error_text(step.error)}"

@@ -98,7 +98,8 @@ class Changes:
     def of(self, snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], str]]:
         """Each change as JSON values, and as a line."""
         for step in snapshot.steps:
-            facts = (str(step.status), step.attempts, len(step.votes), step.compensated)
+            failed = sum(1 for attempt in step.attempt_records if attempt.error)
+            facts = (str(step.status), step.attempts, failed, len(step.votes), step.compensated)
             if self._steps.get((step.path, step.iteration)) != facts:
                 self._steps[step.path, step.iteration] = facts
                 yield _step_fact(step), _step_line(step)
@@ -124,10 +125,13 @@ def _step_line(step: StepView) -> str:
 
     again = f" ({step.iteration})" if step.iteration > 1 else ""
     parts = [f"{step.path}{again}: {step.status}"]
-    if step.attempts > 1:
-        parts.append(f"attempt {step.attempts}")
+    latest = step.attempt_records[-1] if step.attempt_records else None
     if step.error:
         parts.append(error_text(step.error))
+    elif latest is not None and latest.error and not step.status.ended:
+        parts.append(f"attempt {latest.attempt} failed, {error_text(latest.error)}")
+    elif step.attempts > 1:
+        parts.append(f"attempt {step.attempts}")
     if step.votes:
         parts.append(f"{step.votes[-1].decision} by {step.votes[-1].approver}")
     if step.compensated is not None:

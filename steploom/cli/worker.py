@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +63,7 @@ async def _serve(settings: Settings, registry: TaskRegistry) -> None:
 def migrate(output: OutputOption = Format.TABLE) -> None:
     """Bring the database's schema up to date, and register Temporal's search attributes.
 
-    Safe to repeat, and to run several at once. Without Temporal the schema is migrated all the same.
+    Safe to repeat, and to run several at once. Without Temporal, the schema is migrated anyway.
     """
     from adapters.postgres.migrate import upgrade  # noqa: PLC0415
     from steploom.services import database_url, load_settings, resolve_settings  # noqa: PLC0415

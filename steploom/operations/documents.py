@@ -46,7 +46,9 @@ class RejectedDocumentsError(InvalidInputError):
         self.documents = list(documents)
         broken = [one for one in documents if not one.ok()]
         problems: list[Problem] = [
-            problem for one in broken for problem in one.report.problems
+            problem
+            for one in broken
+            for problem in one.report.problems
             if problem.severity == "error"
         ]
         count = f"{len(problems)} error{'s' if len(problems) != 1 else ''}"
@@ -131,9 +133,7 @@ async def register(
         definition, document = one.report.definition, one.report.document
         if definition is None or not isinstance(document, dict):
             raise AssertionError("a document without errors is a definition")
-        stored.append(
-            await services.store.register(org.id, definition, document, created_by=actor)
-        )
+        stored.append(await services.store.register(org.id, definition, document, created_by=actor))
     return stored
 
 

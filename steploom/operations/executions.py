@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import (
+    WorkflowExecutionStatus,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -70,9 +73,7 @@ async def _snapshot(services: Services, org: Organization, instance: InstanceVie
     return Snapshot(instance, await services.reader.steps(org.id, instance.id))
 
 
-async def watch(
-    services: Services, org: Organization, name: str
-) -> AsyncIterator[Snapshot]:
+async def watch(services: Services, org: Organization, name: str) -> AsyncIterator[Snapshot]:
     """A run each time that it changed, until it has ended; the last one is its end.
 
     Args:
@@ -139,8 +140,11 @@ def _fingerprint(snapshot: Snapshot) -> str:
     said = snapshot.state.get("steps")
     parts = [
         [snapshot.instance.status, snapshot.instance.current_step_id],
-        [[one.path, one.iteration, one.status, one.attempts, len(one.votes), one.compensated]
-         for one in snapshot.steps],
+        [
+            [one.path, one.iteration, one.status, one.attempts, len(one.votes), one.compensated,
+             [attempt.status for attempt in one.attempt_records]]
+            for one in snapshot.steps
+        ],
         {name: one.get("status") for name, one in said.items()} if isinstance(said, dict) else {},
     ]  # fmt: skip
     return json.dumps(parts, default=str)
@@ -221,7 +225,7 @@ def _the_one_that_waits(snapshot: Snapshot) -> str:
 
 def _refusal(error: WorkflowUpdateFailedError, name: str) -> RefusedError:
     cause = error.cause
-    reason = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+    reason = cause.message if isinstance(cause, ApplicationError) else str(cause)
     return RefusedError(
         f"{name} refuses the decision: {reason}",
         hint=f"`steploom show {name}` tells which steps wait, and for what",

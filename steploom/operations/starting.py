@@ -154,7 +154,7 @@ async def start(
                 org.slug, url, existing=True,
             )  # fmt: skip
     execution_id = execution_id or f"{plan.workflow_id}-{_random()}"
-    return await _start(services, org, request, plan, execution_id, digest)
+    return await _start(services, org, request, plan, execution_id=execution_id, digest=digest)
 
 
 async def _plan(
@@ -196,6 +196,7 @@ async def _start(
     org: Organization,
     request: StartRequest,
     plan: _Plan,
+    *,
     execution_id: str,
     digest: str,
 ) -> StartedRun:

@@ -1,0 +1,1 @@
+"""The demo: an expense approval on real input, with the tasks that it needs."""
