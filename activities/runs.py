@@ -170,8 +170,10 @@ class RunActivities:
             completed_at=request.started_at,
         )
         events = [
-            _event(request, ref, definition, kind, phase="failed", outcome="failed", error=error)
-            for kind in ("workflow.completed", "workflow.failed")
+            _event(
+                request, ref, definition, kind, seq, phase="failed", outcome="failed", error=error
+            )
+            for seq, kind in enumerate(("workflow.completed", "workflow.failed"), ended.seq + 1)
         ]
         await write_record(
             self._recorder,
@@ -257,7 +259,7 @@ def _started(
 def _started_event(
     request: ResolveRequest, ref: RunRef, definition: Definition | None
 ) -> AuditEvent:
-    return _event(request, ref, definition, "workflow.started", phase="executing")
+    return _event(request, ref, definition, "workflow.started", 0, phase="executing")
 
 
 def _event(
@@ -265,13 +267,14 @@ def _event(
     ref: RunRef,
     definition: Definition | None,
     kind: str,
+    seq: int,
     *,
     phase: str,
     outcome: str | None = None,
     error: ErrorInfo | None = None,
 ) -> AuditEvent:
     return AuditEvent(
-        seq=0,
+        seq=seq,
         event_id=event_id(ref.org_id, ref.first_run_id, "", 0, 0, kind),
         event_type=kind,
         occurred_at=request.started_at,

@@ -6,7 +6,8 @@ What the library leaves to us, and why it is done here:
   every result is therefore checked by its type.
 * Evaluation converts the whole context. The expression's syntax tree tells which paths it can read,
   so it is given those alone; that also is what a recorded decision shows as "values read".
-* The evaluator's budget bounds steps, not memory, so length and nesting of macros are bounded here.
+* The evaluator's budget bounds steps, and a step can be as long as one likes: length and nesting of
+  macros are bounded here, and the cost with the values at hand by ``definitions.cost``.
 
 The syntax tree comes from the library's serialized form, CEL's published protobuf
 (https://github.com/google/cel-spec/blob/master/proto/cel/expr/syntax.proto).
@@ -19,11 +20,12 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cel_expr_python import cel
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
+from definitions.cost import MAX_COST, can_grow, cost_of, weigh
 from definitions.durations import format_duration
 from definitions.expressions import (
     MAX_EXPRESSION_LENGTH,
@@ -32,6 +34,7 @@ from definitions.expressions import (
     ExpressionSyntaxError,
     Reference,
 )
+from definitions.terms import Term
 
 if TYPE_CHECKING:
     from definitions.jsontypes import Json
@@ -52,6 +55,7 @@ def _syntax_tree_class() -> Any:
         "Select": [
             ("operand", 1, field.TYPE_MESSAGE, "Expr"),
             ("field", 2, field.TYPE_STRING, ""),
+            ("test_only", 3, field.TYPE_BOOL, ""),
         ],
         "Call": [
             ("target", 1, field.TYPE_MESSAGE, "Expr"),
@@ -74,7 +78,15 @@ def _syntax_tree_class() -> Any:
             ("result", 7, field.TYPE_MESSAGE, "Expr"),
             ("iter_var2", 8, field.TYPE_STRING, ""),
         ],
-        "Constant": [("string_value", 6, field.TYPE_STRING, "")],
+        "Constant": [
+            ("null_value", 1, field.TYPE_INT32, ""),
+            ("bool_value", 2, field.TYPE_BOOL, ""),
+            ("int64_value", 3, field.TYPE_INT64, ""),
+            ("uint64_value", 4, field.TYPE_UINT64, ""),
+            ("double_value", 5, field.TYPE_DOUBLE, ""),
+            ("string_value", 6, field.TYPE_STRING, ""),
+            ("bytes_value", 7, field.TYPE_BYTES, ""),
+        ],
         "Expr": [
             ("const_expr", 3, field.TYPE_MESSAGE, "Constant"),
             ("ident_expr", 4, field.TYPE_MESSAGE, "Ident"),
@@ -88,15 +100,15 @@ def _syntax_tree_class() -> Any:
     }
     for name, fields in shapes.items():
         message = file.message_type.add(name=name)
+        if name == "Constant":
+            # Of a constant one field is there, even where it is empty, 0 or false.
+            message.oneof_decl.add(name="constant_kind")
         for field_name, number, kind, of in fields:
             added = message.field.add(name=field_name, number=number, type=kind)
             added.label = field.LABEL_REPEATED if of.endswith("*") else field.LABEL_OPTIONAL
             if of:
                 added.type_name = f".steploom.cel.{of.rstrip('*')}"
             if name == "Constant":
-                # An optional of its own, so that an empty string is told from another constant.
-                added.proto3_optional = True
-                message.oneof_decl.add(name="_string_value")
                 added.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -109,12 +121,16 @@ _CheckedExpr = _syntax_tree_class()
 class CelExpression:
     """A compiled CEL expression (see ``definitions.expressions.Expression``)."""
 
-    __slots__ = ("_compiled", "_paths", "references", "result_type", "text")
+    __slots__ = ("_compiled", "_grows", "_paths", "references", "result_type", "term", "text")
 
-    def __init__(self, text: str, compiled: Any, references: tuple[Reference, ...]) -> None:
+    def __init__(
+        self, text: str, compiled: Any, references: tuple[Reference, ...], term: Term
+    ) -> None:
         self.text = text
         self._compiled = compiled
         self.references = references
+        self.term = term
+        self._grows = can_grow(term)
         self.result_type = compiled.return_type().name().partition("<")[0].lower()
         self._paths = _shortest(references)
 
@@ -131,6 +147,21 @@ class CelExpression:
             raise EvaluationError(self.text, f"a condition gave a value of type {kind}, not bool")
         return bool(value.value())
 
+    def cost(self, scope: Mapping[str, Json]) -> float:
+        """What an evaluation can cost in this scope, in units of about a nanosecond."""
+        if self._grows:
+            return cost_of(self.term, scope)
+        read = 0.0
+        for path in self._paths:
+            value: Any = scope
+            for part in path:
+                if not isinstance(value, Mapping) or part not in value:
+                    break
+                value = value[part]
+            else:
+                read += weigh(value)
+        return 2 * read
+
     def values_read(self, scope: Mapping[str, Json]) -> dict[str, Json]:
         """Each reference as text with its value in this scope; missing ones are left out."""
         found: dict[str, Json] = {}
@@ -145,6 +176,8 @@ class CelExpression:
         return found
 
     def _value(self, scope: Mapping[str, Json]) -> Any:
+        if self._grows and cost_of(self.term, scope) > MAX_COST:
+            raise EvaluationError(self.text, "the values are too big for what is done with them")
         try:
             value = self._compiled.eval(data=_prune(scope, self._paths))
         except (RuntimeError, ValueError, TypeError, OverflowError) as error:
@@ -190,7 +223,7 @@ def compile_expression(text: str, names: frozenset[str]) -> CelExpression:
             f"{nesting} macros stand inside one another, at most {MAX_NESTED_MACROS} are allowed"
         )
     references = dict.fromkeys(Reference(path) for path in _references(tree, frozenset()))
-    return CelExpression(text, compiled, tuple(references))
+    return CelExpression(text, compiled, tuple(references), _term(tree))
 
 
 def _syntax_sentence(message: str) -> str:
@@ -276,6 +309,40 @@ def _path(node: Any, bound: frozenset[str]) -> tuple[str, ...] | None:
             above = _path(operand, bound)
             return None if above is None else (*above, index.const_expr.string_value)
     return None
+
+
+def _term(node: Any) -> Term:
+    """The tree without the library."""
+    match _kind(node):
+        case "const_expr":
+            return _constant(node.const_expr)
+        case "ident_expr":
+            return Term("name", node.ident_expr.name)
+        case "select_expr":
+            select = node.select_expr
+            kind: Literal["has", "field"] = "has" if select.test_only else "field"
+            return Term(kind, select.field, args=(_term(select.operand),))
+        case "call_expr":
+            args = tuple(_term(child) for child in _children(node))
+            name = node.call_expr.function
+            if name == "_[_]" and args[1].name == "string" and args[1].kind == "const":
+                return Term("field", args[1].value, args=args[:1])
+            return Term("call", name, args=args)
+        case "list_expr":
+            return Term("list", args=tuple(_term(child) for child in _children(node)))
+        case "comprehension_expr":
+            part = node.comprehension_expr
+            args = tuple(_term(child) for child in _children(node))
+            return Term("fold", part.iter_var, value=part.accu_var, args=args)
+        case _:
+            return Term("map", args=tuple(_term(child) for child in _children(node)))
+
+
+def _constant(constant: Any) -> Term:
+    kind = constant.WhichOneof("constant_kind")
+    name = (kind or "null_value").removesuffix("_value").removesuffix("64")
+    value = None if name == "null" else getattr(constant, kind)
+    return Term("const", name, value=value)
 
 
 def _shortest(references: tuple[Reference, ...]) -> tuple[tuple[str, ...], ...]:

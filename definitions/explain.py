@@ -7,11 +7,13 @@ attempt, which decision led to a step, what cancelled it, what a rollback undid.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from definitions.decided import decision_of
 from definitions.durations import format_duration
 from definitions.errors import NotFoundError
 from definitions.explain_sentences import (
@@ -47,7 +49,7 @@ class _Part(BaseModel):
 
 
 class AttemptStory(_Part):
-    """One attempt. ``took`` and ``next_after`` (until the next one began) are ISO 8601 durations."""
+    """One attempt. ``took`` and ``next_after``, until the next one, are ISO 8601 durations."""
 
     attempt: int
     status: StepStatus
@@ -63,8 +65,8 @@ class StepStory(_Part):
     """One iteration of a step, of one item of a ``forEach``, or of a compensation.
 
     ``given`` and ``result`` are JSON texts, shortened. ``tries`` counts the attempts, also those of
-    the interpreter's own tasks, which have no records. Sentences: ``reached`` tells how the run came
-    here, ``waited`` for what it waited, ``because`` why it went on as it did, or was cancelled.
+    the interpreter's own tasks, which have no records. Sentences: ``reached`` tells how the run
+    came here, ``waited`` for what it waited, ``because`` why it went on so, or was cancelled.
     """
 
     path: str
@@ -187,19 +189,26 @@ def _story(
         given=short(given, _VALUE) if given is not None else None,
         result=short(view.output, _VALUE) if view.output is not None else None,
         error=view.error,
-        tries=max(view.attempts, len(view.attempt_records)),
+        tries=_tries(view),
         attempts=_attempts(view.attempt_records),
         waiting_for=view.waiting_for,
         waited=waiting_sentence(view),
         votes=view.votes,
         voted=[vote_sentence(vote) for vote in view.votes],
-        decision=view.decision,
+        decision=decision_of(view),
         reached=_reached(view, steps[:place]),
         because=decision_sentence(view)
         or cancelled_sentence(view, instance, steps[:place])
         or _tolerated(view, steps[:place]),
         compensated=view.compensated,
     )
+
+
+def _tries(view: StepView) -> int:
+    recorded = len(view.attempt_records)
+    if view.error is not None and view.error.step_id not in {None, view.step_id}:
+        return recorded  # The number is that of the step in its branches which failed.
+    return max(view.attempts, recorded)
 
 
 def _kind(view: StepView) -> Literal["step", "item", "compensation"]:
@@ -209,7 +218,6 @@ def _kind(view: StepView) -> Literal["step", "item", "compensation"]:
 
 
 def _attempts(records: Sequence[AttemptView]) -> list[AttemptStory]:
-    following: list[AttemptView | None] = [*records[1:], None]
     return [
         AttemptStory(
             attempt=one.attempt,
@@ -221,7 +229,7 @@ def _attempts(records: Sequence[AttemptView]) -> list[AttemptStory]:
             next_after=_between(one.completed_at, after.started_at if after else None),
             worker=one.worker,
         )
-        for one, after in zip(records, following, strict=True)
+        for one, after in zip_longest(records, records[1:])
     ]
 
 
@@ -238,7 +246,7 @@ def _reached(view: StepView, earlier: Sequence[StepView]) -> str | None:
         return f"{view.path.rpartition('#')[0]} runs once for each item"
     prefix = view.path.removesuffix(view.step_id)
     for before in reversed(earlier):
-        decision = before.decision
+        decision = decision_of(before)
         if decision is None or decision.target != view.step_id:
             continue
         if before.path.removesuffix(before.step_id) == prefix:

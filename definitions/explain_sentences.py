@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from definitions.decided import decision_of
 from definitions.statuses import StepStatus
 from definitions.texts import moment, one_line, short, span
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 _VALUE = 60
 _TEXT = 300
+#: The reasons that need no data.
+_PLAIN = {
+    "sequence": "because it is the following step",
+    "end": "because nothing comes after it",
+    "skip": "because an operator skipped it",
+}
 
 
 def error_sentence(error: ErrorInfo | Mapping[str, Any]) -> str:
@@ -38,32 +45,32 @@ def condition_sentence(one: Evaluated) -> str:
 
 def decision_sentence(step: StepView) -> str | None:
     """Why the run went on from a step as it did; nothing where that is not on record."""
-    decision = step.decision
+    decision = decision_of(step)
     if decision is None:
         return None
-    to = f"{step.path} → {decision.target or _end_of(step.path)}"
     asked = "; ".join(condition_sentence(one) for one in decision.evaluated)
-    error = error_sentence(step.error) if step.error is not None else "the error"
+    error = _failed(step)
+    if decision.kind == "raise":
+        more = f" ({asked})" if asked else ""
+        return f"{step.path}: nothing in it handled {error}{more}, so {_raised_to(step.path)}"
+    why = _why(decision, asked, error)
+    return f"{step.path} → {decision.target or _end_of(step.path)} {why}"
+
+
+def _why(decision: Decision, asked: str, error: str) -> str:
     match decision.kind:
-        case "sequence":
-            return f"{to} because it is the following step"
-        case "end":
-            return f"{to} because nothing comes after it"
         case "condition":
-            return f"{to} because {_transition(decision, asked)}"
+            return f"because {_transition(decision, asked)}"
         case "handler":
-            return f"{to} because its error handler matched {error}: {asked}"
+            return f"because its error handler matched {error}: {asked}"
         case "continue":
             more = f", and {asked}" if asked else ""
-            return f"{to} although it failed with {error}: its onFailure says continue{more}"
+            return f"although it failed with {error}: its onFailure says continue{more}"
         case "global":
             more = f": {asked}" if asked else ""
-            return f"{to} because the document's own onFailure handled {error}{more}"
-        case "skip":
-            return f"{to} because an operator skipped it"
-        case "raise":
-            more = f" ({asked})" if asked else ""
-            return f"{step.path}: nothing in it handled {error}{more}, so {_raised_to(step.path)}"
+            return f"because the document's own onFailure handled {error}{more}"
+        case _:
+            return _PLAIN[decision.kind]
 
 
 def _transition(decision: Decision, asked: str) -> str:
@@ -145,4 +152,8 @@ def cancelled_sentence(
 
 
 def _failed(step: StepView) -> str:
-    return error_sentence(step.error) if step.error is not None else "an error"
+    if step.error is None:
+        return "an error"
+    inner = step.error.step_id
+    at = f" (from {inner})" if inner not in {None, step.step_id} else ""
+    return f"{error_sentence(step.error)}{at}"

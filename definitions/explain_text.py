@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from definitions.explain import AttemptStory, Explanation, StepStory
 
+_STATUSES = {StepStatus.TIMEOUT: "timed out", StepStatus.PENDING: "on record in part"}
+
 
 def as_text(explanation: Explanation) -> str:
     """The whole story, a paragraph for each iteration of a step."""
@@ -47,7 +49,7 @@ def _title(step: StepStory) -> str:
     more = f"  ({', '.join(about)})" if about else ""
     long = f" after {_span(step.took)}" if step.took is not None else ""
     undone = {None: "", True: "; rolled back later", False: "; its rollback failed"}
-    status = "on record in part" if step.status is StepStatus.PENDING else str(step.status)
+    status = _STATUSES.get(step.status, str(step.status))
     return f"{step.path}{again}{more}: {status}{long}{undone[step.compensated]}"
 
 
@@ -63,7 +65,8 @@ def _facts(step: StepStory, *, alone: bool) -> Iterator[str]:
     if step.waited is not None:
         yield step.waited
     yield from step.voted
-    if step.error is not None and not (step.attempts and step.attempts[-1].error == step.error):
+    told = [error_sentence(one.error) for one in step.attempts if one.error is not None]
+    if step.error is not None and error_sentence(step.error) not in told[-1:]:
         yield f"failed: {error_sentence(step.error)}"
     if step.result is not None and (alone or step.status is StepStatus.COMPLETED):
         yield f"result: {step.result}"
@@ -75,7 +78,7 @@ def _attempt(one: AttemptStory) -> str:
     long = f" after {_span(one.took)}" if one.took is not None else ""
     error = f" with {error_sentence(one.error)}" if one.error is not None else ""
     following = f"; the next one began {_span(one.next_after)} later" if one.next_after else ""
-    status = "timed out" if one.status is StepStatus.TIMEOUT else str(one.status)
+    status = _STATUSES.get(one.status, str(one.status))
     return f"attempt {one.attempt} {status}{long}{error}{following}"
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from definitions.jsontypes import Json
+    from definitions.terms import Term
 
 #: The longest expression that is accepted, in characters.
 MAX_EXPRESSION_LENGTH = 1_500
@@ -56,9 +57,7 @@ class Reference(NamedTuple):
     @override
     def __str__(self) -> str:
         head, *rest = self.path
-        return head + "".join(
-            f".{part}" if part.isidentifier() else f"[{part!r}]" for part in rest
-        )
+        return head + "".join(f".{part}" if part.isidentifier() else f"[{part!r}]" for part in rest)
 
 
 class Expression(Protocol):
@@ -77,6 +76,15 @@ class Expression(Protocol):
     @property
     def result_type(self) -> str:
         """``bool``, ``int``, ``double``, ``string``, ``list``, ``map``, …, or ``dyn``."""
+        ...
+
+    @property
+    def term(self) -> Term:
+        """Its syntax tree."""
+        ...
+
+    def cost(self, scope: Mapping[str, Json]) -> float:
+        """What an evaluation can cost in this scope at most, in units of about a nanosecond."""
         ...
 
     def evaluate(self, scope: Mapping[str, Json]) -> Json:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from definitions.decided import decision_of
 from definitions.statuses import StepStatus
 
 if TYPE_CHECKING:
@@ -171,9 +172,10 @@ def ran(graph: Graph, steps: Sequence[StepView]) -> Ran:
         known = paths.get(step.path)
         if known is None or known.iteration <= step.iteration:
             paths[step.path] = step
-        if step.decision is not None:
-            source = None if step.decision.kind == "global" else step.step_id
-            found = _taken(edges.get(source, []), step, step.decision)
+        decision = decision_of(step)
+        if decision is not None:
+            source = None if decision.kind == "global" else step.step_id
+            found = _taken(edges.get(source, []), step, decision)
             taken |= {found} if found is not None else set()
     return Ran({step_id: _status(paths) for step_id, paths in latest.items()}, frozenset(taken))
 

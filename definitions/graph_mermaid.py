@@ -69,34 +69,41 @@ def mermaid(
         statuses: Of a run: the colour of each step by its id; those that are missing are dim.
         taken: Of a run: the ways that it took, drawn thick.
     """
-    return "\n".join(_Drawing(graph, frozenset(taken)).lines(statuses)) + "\n"
+    drawing = _Drawing(graph, statuses or {}, frozenset(taken))
+    lines = [*drawing.lines(), *(drawing.colours() if statuses is not None else ())]
+    return "\n".join(lines) + "\n"
 
 
 class _Drawing:
-    def __init__(self, graph: Graph, taken: frozenset[Edge]) -> None:
+    def __init__(
+        self, graph: Graph, statuses: Mapping[str, StepStatus], taken: frozenset[Edge]
+    ) -> None:
         self._graph = graph
+        self._statuses = statuses
         self._taken = taken
         self._numbers = {
             node.step_id: number for number, node in enumerate(every_node(graph.nodes), start=1)
         }
         self._forks = {node.step_id for node in every_node(graph.nodes) if node.branches}
 
-    def lines(self, statuses: Mapping[str, StepStatus] | None) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """Everything but the colours."""
         graph = self._graph
         yield "flowchart TD"
         yield f'{_INDENT}begin(["{escaped(f"{graph.workflow_id} {graph.version}")}"])'
-        begun = "==>" if statuses else "-->"
-        yield f"{_INDENT}begin {begun} {self._entry(graph.nodes[0].step_id)}"
+        yield f"{_INDENT}begin {self._into(graph.nodes[0].step_id)}"
         yield from self._list(graph.nodes, graph.edges, "finish", 1)
         if any(edge.target is None for edge in graph.edges):
             yield f'{_INDENT}finish(["end"])'
         if any(edge.source is None for edge in graph.edges):
             yield f'{_INDENT}failure(["any step fails"])'
-        if statuses is not None:
-            yield from self._colours(statuses)
 
     def _entry(self, step_id: str) -> str:
         return f"s{self._numbers[step_id]}"
+
+    def _into(self, first: str) -> str:
+        """The arrow to the first step of a list: thick where the run came to it."""
+        return f"{'==>' if first in self._statuses else '-->'} {self._entry(first)}"
 
     def _exit(self, step_id: str | None) -> str:
         """Where a step is left: a step with branches ends when all of them have."""
@@ -106,16 +113,22 @@ class _Drawing:
         return f"j{number}" if step_id in self._forks else f"s{number}"
 
     def _list(
-        self, nodes: Sequence[Node], edges: Sequence[Edge], end: str, depth: int
+        self, nodes: Sequence[Node], edges: Sequence[Edge], end: str | None, depth: int
     ) -> Iterator[str]:
+        """A list of steps; without ``end`` its ends are left to the caller."""
         for node in nodes:
             yield from self._node(node, depth)
         for edge in edges:
-            target = end if edge.target is None else self._entry(edge.target)
-            label = _label(edge)
-            text = f'|"{escaped(label)}"|' if label else ""
-            arrow = "==>" if edge in self._taken else "-.->" if edge.on_failure else "-->"
-            yield f"{_INDENT * depth}{self._exit(edge.source)} {arrow}{text} {target}"
+            if end is None and edge.target is None:
+                continue
+            yield f"{_INDENT * depth}{self._edge(edge, end)}"
+
+    def _edge(self, edge: Edge, end: str | None) -> str:
+        target = end if edge.target is None else self._entry(edge.target)
+        label = edge.matches if edge.on_failure else edge.condition
+        text = f'|"{escaped(label)}"|' if label else ""
+        arrow = "==>" if edge in self._taken else "-.->" if edge.on_failure else "-->"
+        return f"{self._exit(edge.source)} {arrow}{text} {target}"
 
     def _node(self, node: Node, depth: int) -> Iterator[str]:
         number, pad = self._numbers[node.step_id], _INDENT * depth
@@ -130,16 +143,22 @@ class _Drawing:
         yield f'{inner}s{number}{left}"{shown}"{right}'
         for place, branch in enumerate(node.branches, start=1):
             yield f'{inner}subgraph g{number}b{place}["{escaped(branch.branch_id)}"]'
-            yield from self._list(branch.nodes, branch.edges, f"j{number}", depth + 2)
+            yield from self._list(branch.nodes, branch.edges, None, depth + 2)
             yield f"{inner}end"
-            yield f"{inner}s{number} --> {self._entry(branch.nodes[0].step_id)}"
         yield f'{inner}j{number}(("all"))'
+        # Not inside the branches: Mermaid puts a node where it is first named.
+        for branch in node.branches:
+            yield f"{inner}s{number} {self._into(branch.nodes[0].step_id)}"
+            for edge in branch.edges:
+                if edge.target is None:
+                    yield f"{inner}{self._edge(edge, f'j{number}')}"
         yield f"{pad}end"
 
-    def _colours(self, statuses: Mapping[str, StepStatus]) -> Iterator[str]:
+    def colours(self) -> Iterator[str]:
+        """A class for each status that occurs."""
         groups: dict[StepStatus, list[str]] = {}
         for step_id, number in self._numbers.items():
-            status = StepStatus(statuses.get(step_id, StepStatus.PENDING))
+            status = StepStatus(self._statuses.get(step_id, StepStatus.PENDING))
             groups.setdefault(status, []).append(f"s{number}")
         for status, style in _STYLES.items():
             if status in groups:
@@ -160,7 +179,3 @@ def _node_lines(node: Node) -> Iterator[str]:
         yield "goes on when it fails"
     if node.compensation is not None:
         yield f"undone by {node.compensation}"
-
-
-def _label(edge: Edge) -> str | None:
-    return edge.matches if edge.on_failure else edge.condition

@@ -43,7 +43,7 @@ def as_text(
         width: In characters.
     """
     picture = _Picture(statuses, frozenset(taken))
-    lines = [f"{graph.name} ({graph.workflow_id} {graph.version})", ""]
+    lines = [f"{one_line(graph.name)} ({graph.workflow_id} {graph.version})", ""]
     lines += picture.list_of(graph.nodes, graph.edges, "end of the run")
     overall = [edge for edge in graph.edges if edge.source is None]
     if overall:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from definitions.problem_examples import DOCUMENTS, TEXTS, VALUES, Repeated, ValueExample
+from definitions.problem_examples import (
+    CATALOGUES,
+    DOCUMENTS,
+    TEXTS,
+    VALUES,
+    Repeated,
+    ValueExample,
+)
 
 if TYPE_CHECKING:
     from definitions.jsontypes import JsonObject
@@ -32,7 +39,13 @@ DocumentCode: TypeAlias = Literal[
     "document_retry", "document_continue_without_target", "ignored_next_step",
     "attempt_longer_than_step",
     "invalid_task_input", "missing_task_input", "conflicting_task_input", "unknown_task_input",
-    "approvals_unreachable",
+    "approvals_unreachable", "input_does_not_fit",
+    "unreachable_step", "endless_loop", "falls_into_handler", "shadowed_handler",
+    "transitions_not_exhaustive", "transition_never_taken",
+    "impossible_field", "undeclared_field", "step_not_run_before", "error_without_failure",
+    "continue_without_output", "type_mismatch", "doubtful_comparison",
+    "rollback_without_compensation", "compensation_never_runs",
+    "invalid_event_pattern", "invalid_transform",
 ]  # fmt: skip
 ValueCode: TypeAlias = Literal[
     "value_missing", "value_unknown", "value_wrong_type", "value_not_allowed",
@@ -55,8 +68,9 @@ class CodeInfo:
     document: JsonObject | None = None
     text: str | bytes | Repeated | None = None
     value: ValueExample | None = None
-    #: How ``document`` is validated: with a catalogue of tasks, or without one.
-    catalogue: tuple[str, ...] | None = field(default=None)
+    #: How ``document`` is validated: with a catalogue of tasks (each with the schema of its input,
+    #: if it has one), or without one.
+    catalogue: dict[str, JsonObject | None] | None = field(default=None)
 
 
 _GATE: dict[GateCode, str] = {
@@ -111,6 +125,24 @@ _DOCUMENT: dict[DocumentCode, str] = {
     "conflicting_task_input": "A built-in task's input has two members that exclude each other.",
     "unknown_task_input": "A built-in task does not know this member of its input.",
     "approvals_unreachable": "More approvals are required than there are approvers.",
+    "input_does_not_fit": "A literal that the schema of the task's input does not allow.",
+    "unreachable_step": "A step that no way leads to, not even after a failure.",
+    "endless_loop": "A loop from which no way leads to an end: it runs until it fails.",
+    "falls_into_handler": "A step for errors that a run without any error comes to as well.",
+    "shadowed_handler": "An error handler behind one that takes all of its errors.",
+    "transitions_not_exhaustive": "It is not certain that any condition of a next is true.",
+    "transition_never_taken": "An entry of next behind others that match whenever it would.",
+    "impossible_field": "A field that can never be there, read where that always fails.",
+    "undeclared_field": "A field that no schema declares, where others are declared.",
+    "step_not_run_before": "steps.<id> of a step that cannot have ended before, or be seen.",
+    "error_without_failure": "error is read where no failure can have been handled before.",
+    "continue_without_output": "next reads output, which continue leaves empty after a failure.",
+    "type_mismatch": "An operator or a function on a field whose type it cannot take.",
+    "doubtful_comparison": "A comparison that by the field's schema always gives the same.",
+    "rollback_without_compensation": "A rollback where no step has a compensation.",
+    "compensation_never_runs": "A compensation where rollback.on is empty.",
+    "invalid_event_pattern": "An eventPattern that is not made of segments, *, and ** at the end.",
+    "invalid_transform": "A transform that is no JMESPath or JSONata, or that is over a bound.",
 }  # fmt: skip
 
 _VALUE: dict[ValueCode, str] = {
@@ -124,10 +156,15 @@ _VALUE: dict[ValueCode, str] = {
 }
 
 WARNINGS: frozenset[Code] = frozenset(
-    {"unregistered_task", "ignored_next_step", "attempt_longer_than_step", "unknown_task_input"}
-)
-#: The codes whose rule needs to know the catalogue of tasks, and the one their examples use.
-_WITH_CATALOGUE: dict[Code, tuple[str, ...]] = {"unknown_task": ("charge-card",)}
+    {
+        "unregistered_task", "ignored_next_step", "attempt_longer_than_step", "unknown_task_input",
+        "unreachable_step", "falls_into_handler", "shadowed_handler",
+        "transitions_not_exhaustive", "transition_never_taken",
+        "undeclared_field", "step_not_run_before", "error_without_failure",
+        "continue_without_output", "doubtful_comparison",
+        "rollback_without_compensation", "compensation_never_runs",
+    }
+)  # fmt: skip
 
 
 def severity_of(code: Code) -> Severity:
@@ -146,7 +183,7 @@ def _table() -> dict[str, CodeInfo]:
             document=DOCUMENTS.get(code),
             text=TEXTS.get(code),
             value=VALUES.get(code),
-            catalogue=_WITH_CATALOGUE.get(code),
+            catalogue=CATALOGUES.get(code),
         )
     return table
 

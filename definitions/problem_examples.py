@@ -58,6 +58,28 @@ def _task(task_id: str, **members: Json) -> JsonObject:
     return {"steps": [{"stepId": "first", "taskId": task_id, "input": members}]}
 
 
+def _then(**members: Json) -> JsonObject:
+    """Two steps, the first with these members."""
+    first = {"stepId": "first", "taskId": "core.noop", **members}
+    return {"steps": [first, {"stepId": "last", "taskId": "core.noop"}]}
+
+
+def _choice(*conditions: str | None) -> JsonObject:
+    """A choice between ways that all lead to the same step. None: no condition."""
+    return _then(
+        next=[
+            {"nextStepId": "last"} | ({} if condition is None else {"condition": condition})
+            for condition in conditions
+        ]
+    )
+
+
+def _amount(condition: str) -> JsonObject:
+    """A condition over an input whose amount is a number."""
+    schema = {"properties": {"amount": {"type": "number"}}, "additionalProperties": False}
+    return {"inputSchema": schema, **_choice(condition, None)}
+
+
 #: JSON texts that the gate refuses.
 TEXTS: dict[str, str | bytes | Repeated] = {
     "invalid_json": '{"name": }',
@@ -106,7 +128,7 @@ DOCUMENTS: dict[str, JsonObject] = {
     "unregistered_task": {"steps": [{"stepId": "first", "taskId": "charge-card"}]},
     "invalid_schema": {"inputSchema": {"type": "objekt"}},
     "remote_schema_reference": {"inputSchema": {"$ref": "https://example.com/order.json"}},
-    "invalid_expression": _step(next=[{"nextStepId": "first", "condition": "data.amount >"}]),
+    "invalid_expression": _choice("data.amount >", None),
     "invalid_template": _step(input={"amount": "${data.amount"}),
     "name_not_in_scope": _step(input={"amount": "${output.amount}"}),
     "unknown_step_reference": _step(input={"amount": "${steps.second.output.amount}"}),
@@ -116,7 +138,7 @@ DOCUMENTS: dict[str, JsonObject] = {
             {"stepId": "last", "taskId": "core.noop", "input": "${steps.charge-card.output}"},
         ]
     },
-    "condition_not_boolean": _step(next=[{"nextStepId": "first", "condition": "size(data.items)"}]),
+    "condition_not_boolean": _choice("size(data.items)", None),
     "items_not_a_list": _step(forEach={"items": "orders"}),
     "document_retry": {"onFailure": {"action": "retry"}},
     "document_continue_without_target": {"onFailure": {"action": "continue"}},
@@ -138,6 +160,66 @@ DOCUMENTS: dict[str, JsonObject] = {
     "approvals_unreachable": _task(
         "core.approval", approvers=["ann@example.com"], approvalsRequired=2
     ),
+    "input_does_not_fit": _task("charge-card", amount="five"),
+    "unreachable_step": _then(next=[]),
+    "endless_loop": _step(next=[{"nextStepId": "first"}]),
+    "falls_into_handler": _then(
+        onFailure={"errorHandler": {"conditions": [{"errorType": "A", "nextStepId": "last"}]}}
+    ),
+    "shadowed_handler": _then(
+        onFailure={
+            "errorHandler": {
+                "conditions": [{"nextStepId": "last"}, {"errorType": "A", "nextStepId": "last"}]
+            }
+        },
+        next=[{"nextStepId": "last"}],
+    ),
+    "transitions_not_exhaustive": _choice("data.amount > 1000", "data.amount < 1000"),
+    "transition_never_taken": _choice("data.amount > 1000", "data.amount > 2000", None),
+    "impossible_field": _amount("input.amuont > 1000"),
+    "undeclared_field": {
+        "inputSchema": {"properties": {"amount": {"type": "number"}}},
+        **_choice("input.amuont > 1000", None),
+    },
+    "step_not_run_before": _then(input={"status": "${steps.last.status}"}),
+    "error_without_failure": _step(input={"reason": "${error.message}"}),
+    "continue_without_output": {
+        "steps": [
+            {
+                "stepId": "first",
+                "taskId": "core.http",
+                "input": {"url": "https://example.com"},
+                "onFailure": {"action": "continue"},
+                "next": [
+                    {"nextStepId": "last", "condition": "output.status == 200"},
+                    {"nextStepId": "last"},
+                ],
+            },
+            {"stepId": "last", "taskId": "core.noop"},
+        ]
+    },
+    "type_mismatch": _amount("input.amount > '1000'"),
+    "doubtful_comparison": _amount("input.amount == '1000'"),
+    "rollback_without_compensation": {"rollback": {"order": "parallel"}},
+    "compensation_never_runs": {
+        "rollback": {"on": []},
+        **_step(compensation={"taskId": "core.noop"}),
+    },
+    "invalid_event_pattern": {"triggers": [{"eventPattern": "order.**.paid"}]},
+    "invalid_transform": {
+        "triggers": [
+            {
+                "eventPattern": "order.paid",
+                "transform": {"type": "jmespath", "expression": "data."},
+            }
+        ]
+    },
+}
+
+#: The tasks that are known to an example, each with its input schema.
+CATALOGUES: dict[str, dict[str, JsonObject | None]] = {
+    "unknown_task": {"charge-card": None},
+    "input_does_not_fit": {"charge-card": {"properties": {"amount": {"type": "number"}}}},
 }
 
 #: Schemas with values that do not fit them.

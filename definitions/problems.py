@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+
 class Problem(BaseModel):
     """One finding. ``pointer`` is a JSON Pointer (RFC 6901); the empty string is the document."""
 

@@ -36,9 +36,7 @@ class TaskSpec(BaseModel):
 
 
 #: Steps that the interpreter does by itself: they cost no activity.
-INLINE_TASKS = frozenset(
-    {"core.noop", "core.set", "core.fail", "core.wait", "core.approval"}
-)
+INLINE_TASKS = frozenset({"core.noop", "core.set", "core.fail", "core.wait", "core.approval"})
 #: Built-in tasks that run as activities.
 ACTIVITY_TASKS = frozenset({"core.http"})
 BUILTIN_TASKS = INLINE_TASKS | ACTIVITY_TASKS

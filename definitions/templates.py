@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from definitions.cel import compile_expression
+from definitions.cost import MAX_COST, MAX_MAPPING_COST
+from definitions.expressions import EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from definitions.expressions import Expression
     from definitions.jsontypes import Json
 
+#: So many expressions cannot exceed a mapping's bound without exceeding their own.
+_FEW = MAX_MAPPING_COST // MAX_COST
 PointerParts = tuple[str | int, ...]
 
 
@@ -91,9 +95,22 @@ class CompiledMapping:
         """The mapping's value.
 
         Raises:
-            EvaluationError: One of its expressions failed.
+            EvaluationError: One of its expressions failed, or all of them together are too much
+                work.
         """
+        if len(self.expressions) > _FEW:
+            self._check_cost(scope)
         return self.root.evaluate(scope)
+
+    def _check_cost(self, scope: Mapping[str, Json]) -> None:
+        """Each expression has a bound of its own; here are ten thousand small ones stopped."""
+        cost = 0.0
+        for _, expression in self.expressions:
+            cost += expression.cost(scope)
+            if cost > MAX_MAPPING_COST:
+                raise EvaluationError(
+                    expression.text, "the mapping's expressions together take too much work"
+                )
 
 
 def parse_mapping(value: Json, names: frozenset[str]) -> CompiledMapping:

@@ -50,7 +50,9 @@ def regenerated(text: str, seen: set[str]) -> str:
 
 def main() -> int:
     """0, or 1 where ``--check`` found a page that is out of date."""
-    parser = argparse.ArgumentParser(description="Brings the generated parts of the docs up to date.")
+    parser = argparse.ArgumentParser(
+        description="Brings the generated parts of the docs up to date."
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if it would")
     check = parser.parse_args().check
     stale: list[str] = []

@@ -153,8 +153,8 @@ class TemporalHost:
         """How many facts are kept."""
         return len(self._kept)
 
-    async def flush(self, *, main_path: bool) -> None:
-        """Writes what is kept, and the run as it stands now.
+    async def flush(self, *, main_path: bool, always: bool = False) -> None:
+        """Writes what is kept, and the run as it stands now; the latter alone with ``always``.
 
         In a branch it is a remote activity: local activities side by side are where the SDK is
         weakest on replay.
@@ -162,7 +162,7 @@ class TemporalHost:
         self._under_way += 1
         try:
             await workflow.wait_condition(lambda: not self._flushing)
-            if not self._kept:
+            if not self._kept and not always:
                 return
             self._flushing = True
             carried = self._take()

@@ -129,7 +129,8 @@ class DefinitionWorkflow:
     async def pause(self, request: RawValue = None) -> bool:  # type: ignore[assignment]
         """Lets running steps finish and starts no new one; returns whether that is a change."""
         changed = self._running().pause()
-        self._show_progress()
+        if changed:
+            await self._show_status()
         return changed
 
     @pause.validator
@@ -140,7 +141,8 @@ class DefinitionWorkflow:
     async def resume(self, request: RawValue = None) -> bool:  # type: ignore[assignment]
         """Goes on after ``pause``; returns whether that is a change."""
         changed = self._running().resume()
-        self._show_progress()
+        if changed:
+            await self._show_status()
         return changed
 
     @resume.validator
@@ -263,6 +265,11 @@ class DefinitionWorkflow:
                         },
                     ]
                 )
+        while not workflow.all_handlers_finished():
+            try:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+            except asyncio.CancelledError:
+                continue
         state = work.result()
         self._show_progress()
         return _result(state)
@@ -273,6 +280,13 @@ class DefinitionWorkflow:
             return
         self._interpreter.crash(f"{type(error).__name__}: {error}")
         await self._host.flush(main_path=True)
+
+    async def _show_status(self) -> None:
+        """Shows a status that changed between two steps, in Temporal's UI and on record."""
+        self._show_progress()
+        if self._host is not None:
+            # Remote, because a local activity may be under way on the main path.
+            await self._host.flush(main_path=False, always=True)
 
     def _show_progress(self) -> None:
         """Brings what Temporal's UI shows up to date: search attributes, details in Markdown."""

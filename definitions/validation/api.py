@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from definitions.document import MAX_DOCUMENT_BYTES
@@ -15,13 +16,32 @@ from definitions.errors import InvalidDocumentError
 from definitions.jsongate import JsonGateError, check, loads
 from definitions.problems import Problem, has_errors
 from definitions.schemas import InvalidSchemaError, compile_schema
+from definitions.validation.choices import check_choices
+from definitions.validation.events import check_triggers
 from definitions.validation.expressions import check_expressions
 from definitions.validation.failures import check_failures, check_timeouts
+from definitions.validation.fields import (
+    check_continuing,
+    check_errors,
+    check_fields,
+    check_order,
+)
 from definitions.validation.findings import Findings
+from definitions.validation.flow import (
+    check_falling_into_handlers,
+    check_loops,
+    check_reachability,
+    check_shadowed_handlers,
+)
+from definitions.validation.graph import Flow
 from definitions.validation.outline import Outline, outline_of
+from definitions.validation.rollbacks import check_rollback
+from definitions.validation.shapes import Scope
 from definitions.validation.structure import check_structure
 from definitions.validation.targets import check_ids, check_targets
+from definitions.validation.task_inputs import check_task_inputs
 from definitions.validation.tasks import check_tasks
+from definitions.validation.types import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,8 +92,8 @@ def validate(document: Json, *, catalogue: Mapping[str, TaskSpec] | None = None)
     _check_size(document, findings)
     definition = check_structure(document, findings)
     outline = outline_of(document)
-    for rule in _rules(catalogue):
-        rule(outline, findings)
+    for rule in _rules(outline, catalogue):
+        rule(findings)
     problems = findings.sorted()
     return Report(problems, None if has_errors(problems) else definition, document)
 
@@ -105,16 +125,31 @@ def _refused(error: JsonGateError, document: Json) -> Report:
 
 
 def _rules(
-    catalogue: Mapping[str, TaskSpec] | None,
-) -> tuple[Callable[[Outline, Findings], None], ...]:
+    outline: Outline, catalogue: Mapping[str, TaskSpec] | None
+) -> tuple[Callable[[Findings], None], ...]:
+    flow = Flow(outline)
+    scope = Scope(flow, catalogue)
     return (
-        check_ids,
-        check_targets,
-        check_failures,
-        check_timeouts,
-        lambda outline, findings: check_tasks(outline, findings, catalogue),
-        check_expressions,
-        _check_input_schema,
+        partial(check_ids, outline),
+        partial(check_targets, outline),
+        partial(check_failures, outline),
+        partial(check_timeouts, outline),
+        partial(check_tasks, outline, catalogue=catalogue),
+        partial(check_task_inputs, outline, catalogue=catalogue),
+        partial(check_expressions, outline),
+        partial(_check_input_schema, outline),
+        partial(check_triggers, outline),
+        partial(check_rollback, outline),
+        partial(check_reachability, flow),
+        partial(check_loops, flow),
+        partial(check_falling_into_handlers, flow),
+        partial(check_shadowed_handlers, flow),
+        partial(check_choices, flow, scope),
+        partial(check_fields, flow, scope),
+        partial(check_order, flow),
+        partial(check_errors, flow),
+        partial(check_continuing, flow),
+        partial(check_types, flow, scope),
     )
 
 

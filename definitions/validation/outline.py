@@ -18,21 +18,30 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class StepList:
-    """A list of steps: the document's own, or a branch's. ``ids``: what a target in it may name."""
+    """A list of steps: the document's own, or a branch's.
+
+    ``ids``: what a target in it may name; ``owner``: the step of which it is a branch.
+    """
 
     where: Parts
+    owner: RawStep | None = None
     steps: list[RawStep] = field(default_factory=list)
     ids: dict[str, RawStep] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class RawStep:
-    """An object in a list of steps. ``in_item``: it runs once for each item of a ``forEach``."""
+    """An object in a list of steps. ``in_item``: it runs once for each item of a ``forEach``.
+
+    ``position`` counts the objects of its list, from 0; ``branches`` are the lists below it.
+    """
 
     where: Parts
     value: JsonObject
     siblings: StepList
     in_item: bool
+    position: int = 0
+    branches: list[StepList] = field(default_factory=list)
 
     @property
     def step_id(self) -> str | None:
@@ -47,10 +56,14 @@ class RawStep:
 
 @dataclass(slots=True)
 class Outline:
-    """``steps`` in the order of the document, branches included; ``ids``: the first of each."""
+    """``steps`` in the order of the document, branches included; ``ids``: the first of each.
+
+    ``lists``: every list of steps, ``main`` first.
+    """
 
     document: JsonObject
     main: StepList
+    lists: list[StepList]
     steps: list[RawStep]
     ids: dict[str, RawStep]
 
@@ -65,19 +78,21 @@ def outline_of(document: Json) -> Outline:
     for step in steps:
         if step.step_id is not None:
             ids.setdefault(step.step_id, step)
-    return Outline(document=whole, main=main, steps=steps, ids=ids)
+    lists = [main, *(below for step in steps for below in step.branches)]
+    return Outline(document=whole, main=main, lists=lists, steps=steps, ids=ids)
 
 
 def _collect(value: Json, into: StepList, steps: list[RawStep], *, in_item: bool) -> None:
     for index, item in objects_in(value):
-        step = RawStep((*into.where, index), item, into, in_item)
+        step = RawStep((*into.where, index), item, into, in_item, len(into.steps))
         into.steps.append(step)
         steps.append(step)
         if step.step_id is not None:
             into.ids.setdefault(step.step_id, step)
         inner = in_item or item.get("forEach") is not None
         for number, branch in objects_in(item.get("parallelBranches")):
-            below = StepList((*step.where, "parallelBranches", number, "steps"))
+            below = StepList((*step.where, "parallelBranches", number, "steps"), step)
+            step.branches.append(below)
             _collect(branch.get("steps"), below, steps, in_item=inner)
 
 

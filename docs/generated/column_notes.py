@@ -134,7 +134,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         ),
         "input": "What the task was given.",
         "output": "What was stored of the output.",
-        "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`; absent ones left out.",
+        "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`, as far as known.",
         "attempts": "The highest attempt that was seen; 0 for steps without an activity.",
         "decision": "Why the run went where it went from here (see [decisions](#decisions)).",
         "decision_seq": "The order of the decision.",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapters.postgres.tables import metadata
 from generated.column_notes import COLUMNS, TABLES
 from generated.markdown import table
-
-from adapters.postgres.tables import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Column

@@ -8,11 +8,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import typer.main
+
 from generated.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Options that the page explains once for all commands.
+COMMON = ("org", "as_", "output")
 _MARKUP = re.compile(r"\\\[")
 
 
@@ -41,13 +44,14 @@ def _section(path: str, command: Any) -> str:
     options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
     usage = [path, *(_usage(one) for one in arguments), *(["[OPTIONS]"] if options else [])]
     parts = [f"## `{path}`", _unmarked(inspect.cleandoc(command.help or ""))]
-    parts.append(f"```text\n{' '.join(usage)}\n```")
-    if arguments:
-        rows = [(f"`{_name(one)}`", _default(one), _help(one)) for one in arguments]
-        parts.append(table(("argument", "default", "meaning"), rows))
-    rows = [(_switches(one), _default(one), _help(one)) for one in options if one.name != "help"]
+    shared = ", ".join(f"`{one.opts[0]}`" for one in options if one.name in COMMON)
+    parts.append(f"Usage: `{' '.join(usage)}`" + (f", also with {shared}." if shared else "."))
+    rows = [(f"`{_name(one)}`", _default(one), _help(one)) for one in arguments]
+    rows += [
+        (_switches(one), _default(one), _help(one)) for one in options if one.name not in COMMON
+    ]
     if rows:
-        parts.append(table(("option", "default", "meaning"), rows))
+        parts.append(table(("argument or option", "default", "meaning"), rows))
     if examples := _examples(command.epilog):
         parts.append("```console\n" + "\n".join(f"$ {line}" for line in examples) + "\n```")
     return "\n\n".join(parts)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from generated.markdown import table
-
 from definitions import document
 from definitions.durations import CALENDAR_PATTERN, EXACT_PATTERN
 from definitions.schema import VERSION_PATTERN, definition_schema, start_schema
 from definitions.start import StartRequest
+from generated.markdown import table
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, get_args
 
-from generated.markdown import pretty
-
-from definitions.inputs import check_input
-from definitions.jsongate import JsonGateError, loads
 from definitions.problem_codes import CODES, DocumentCode, GateCode, ValueCode
 from definitions.problem_examples import Repeated, document_of
 from definitions.tasks import TaskSpec
 from definitions.validation.api import validate
+from generated.markdown import pretty, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,26 +18,34 @@ if TYPE_CHECKING:
     from definitions.problem_codes import CodeInfo
     from definitions.problems import Problem
 
-_LONGEST_UNIT = 12
-
 
 def gate_codes() -> str:
     """Those of the JSON gate."""
-    return _entries(get_args(GateCode))
+    return _table(get_args(GateCode))
 
 
 def document_codes() -> str:
     """Those of a document."""
-    return _entries(get_args(DocumentCode))
+    return "\n\n".join(_entry(CODES[code]) for code in get_args(DocumentCode))
 
 
 def value_codes() -> str:
     """Those of a value that does not fit its schema."""
-    return _entries(get_args(ValueCode))
+    return _table(get_args(ValueCode))
 
 
-def _entries(codes: Iterable[str]) -> str:
-    return "\n\n".join(_entry(CODES[code]) for code in codes)
+def _table(codes: Iterable[str]) -> str:
+    rows = [(f"`{code}`", _escaped(CODES[code].meaning), _inline(CODES[code])) for code in codes]
+    return table(("code", "meaning", "example"), rows)
+
+
+def _inline(info: CodeInfo) -> str:
+    if info.text is not None:
+        return f"`{_text(info.text)}`"
+    if info.value is not None:
+        schema, value = (json.dumps(one, ensure_ascii=False) for one in info.value)
+        return f"schema `{schema}`, value `{value}`"
+    return f"`{info.document}`"
 
 
 def _entry(info: CodeInfo) -> str:
@@ -53,11 +58,6 @@ def _entry(info: CodeInfo) -> str:
 
 
 def _example(info: CodeInfo) -> str:
-    if info.text is not None:
-        return f"```text\n{_text(info.text)}\n```"
-    if info.value is not None:
-        schema, value = (json.dumps(one, ensure_ascii=False) for one in info.value)
-        return f"```text\nschema: {schema}\nvalue:  {value}\n```"
     members = {key: _shown(value) for key, value in (info.document or {}).items()}
     left_out = [key for key, value in members.items() if value is ...]
     if left_out:
@@ -86,24 +86,8 @@ def _escaped(message: str) -> str:
 
 def _said(info: CodeInfo) -> Problem:
     """The problem that the example has."""
-    found: list[Problem]
-    if info.text is not None:
-        found = [_of_gate(info.text.text if isinstance(info.text, Repeated) else info.text)]
-    elif info.value is not None:
-        found = check_input(*info.value)
-    else:
-        catalogue = None
-        if info.catalogue is not None:
-            catalogue = {name: TaskSpec(task_id=name) for name in info.catalogue}
-        found = validate(document_of(info.document or {}), catalogue=catalogue).problems
+    catalogue = None
+    if info.catalogue is not None:
+        catalogue = {name: TaskSpec(task_id=name) for name in info.catalogue}
+    found = validate(document_of(info.document or {}), catalogue=catalogue).problems
     return next(problem for problem in found if problem.code == info.code)
-
-
-def _of_gate(text: str | bytes) -> Problem:
-    from definitions.problems import Problem  # noqa: PLC0415 (its one use at run time)
-
-    try:
-        loads(text)
-    except JsonGateError as error:
-        return Problem(pointer=error.pointer, code=error.code, message=error.message)
-    raise AssertionError("the gate took it")

@@ -17,8 +17,11 @@ from typing_extensions import override
 from steploom.cli import (
     demo,
     dev,
+    diff,
     documents,
     executions,
+    explain,
+    graph,
     people,
     reading,
     tenants,
@@ -154,6 +157,22 @@ _add(
     "steploom definitions show expense-approval --version 1.0.0 --output json",
 )
 _add(
+    _definitions,
+    "diff",
+    diff.diff_definition,
+    None,
+    "steploom definitions diff expense-approval 1.0.0 1.1.0",
+)
+_add(
+    _definitions,
+    "graph",
+    graph.graph_definition,
+    None,
+    "steploom definitions graph expense-approval",
+    "steploom definitions graph expense-approval --execution expense-approval-k3v9q2",
+    "steploom definitions graph expense-approval --format mermaid",
+)
+_add(
     app,
     "schema",
     documents.schema,
@@ -182,6 +201,14 @@ _add(
     "steploom list --workflow expense-approval --since 2h --output jsonl",
 )
 _add(app, "show", reading.show_execution, RUN, "steploom show expense-approval-k3v9q2")
+_add(
+    app,
+    "explain",
+    explain.explain,
+    RUN,
+    "steploom explain expense-approval-k3v9q2",
+    "steploom explain expense-approval-k3v9q2 manager",
+)
 _add(app, "watch", watching.watch, RUN, "steploom watch expense-approval-k3v9q2")
 _add(app, "cancel", executions.cancel, RUN, "steploom cancel expense-approval-k3v9q2")
 

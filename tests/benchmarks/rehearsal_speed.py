@@ -1,6 +1,7 @@
-"""How many steps a second the interpreter does offline: ``python -m tests.benchmarks.rehearsal_speed``.
+"""How many steps a second the interpreter does offline.
 
-With ``--profile`` the slowest functions of each measurement follow it.
+Run it with ``python -m tests.benchmarks.rehearsal_speed``. With ``--profile`` the slowest functions
+of each measurement follow it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from worker.rehearsal.case import parse_case
 from worker.rehearsal.run import rehearse
 
 STEPS = 10_000
+_NOOPS = [{"stepId": f"s{n}", "taskId": "core.noop"} for n in range(99)]
 _COUNT = {"stepId": "count", "taskId": "core.set", "input": {"n": "${variables.n + 1}"}}
 
 
@@ -31,11 +33,16 @@ def _case(name: str, *steps: dict[str, Any], **tasks: Any) -> dict[str, Any]:
         "variables": {"n": 0},
         "steps": [*body, {"stepId": "end", "taskId": "core.noop"}],
     }
-    return {"name": name, "definition": definition, "tasks": tasks, "expect": {"status": "completed"}}
+    return {
+        "name": name,
+        "definition": definition,
+        "tasks": tasks,
+        "expect": {"status": "completed"},
+    }
 
 
 CASES = [
-    _case("a line of noops", *({"stepId": f"s{n}", "taskId": "core.noop"} for n in range(99)), _COUNT),
+    _case("a line of noops", *_NOOPS, _COUNT),
     _case("core.set and a condition", _COUNT),
     _case(
         "mocked tasks with mappings",
@@ -57,7 +64,7 @@ CASES = [
         _COUNT,
         **{"do.it": [{"return": {"id": 7}}]},
     ),
-]  # fmt: skip
+]
 
 
 def main() -> None:

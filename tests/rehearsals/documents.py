@@ -51,15 +51,20 @@ class _Writer:
         self.approvals: list[str] = []
         self.tasks: dict[str, list[Object]] = {}
 
+    def one_in(self, number: int) -> bool:
+        """True now and then."""
+        return self.draw(st.integers(min_value=1, max_value=number)) == number
+
     def steps(self, depth: int) -> list[Object]:
         """A list of steps, some with a way on or back."""
-        count = self.draw(st.integers(min_value=1, max_value=3))
+        least, most = (1, 3) if depth else (3, 6)
+        count = self.draw(st.integers(min_value=least, max_value=most))
         steps = [self.step(depth) for _ in range(count)]
         ids = [step["stepId"] for step in steps]
         for index, step in enumerate(steps):
             self.failure(step, ids)
             later = ids[index + 1 :]
-            if later and self.draw(st.booleans()):
+            if later and self.one_in(2):
                 condition = self.draw(
                     st.sampled_from(["variables.c > 1", "variables.v == 'x'", "data.n > 1"])
                 )
@@ -79,27 +84,27 @@ class _Writer:
             self.task, self.task, self.inline, self.inline, self.approval, self.each
         ]  # fmt: skip
         if depth < MAX_DEPTH:
-            kinds += [self.fork, self.fork]
+            kinds = [self.fork, self.fork, self.fork, *kinds]
         name = f"s{len(self.ids)}"
         self.ids.append(name)
         return self.draw(st.sampled_from(kinds))(name, depth)
 
-    def task(self, name: str, depth: int) -> Object:  # noqa: ARG002 (one shape for all kinds)
+    def task(self, name: str, depth: int) -> Object:
         """A mocked task with limits of its own."""
         self.tasks[f"do.{name}"] = self.draw(_answers())
         step: Object = {"stepId": name, "taskId": f"do.{name}"}
-        if self.draw(st.booleans()):
+        if self.one_in(2):
             step["retryPolicy"] = self.draw(_POLICIES)
         for limit in ("timeout", "attemptTimeout"):
-            if self.draw(st.integers(min_value=0, max_value=3)) == 0:
+            if self.one_in(4):
                 step[limit] = self.draw(_LIMITS)
-        if self.draw(st.integers(min_value=0, max_value=2)) == 0:
+        if self.one_in(3):
             step["compensation"] = {"taskId": f"undo.{name}"}
             # No timeout bounds a rollback, so what hung in one would hang for ever.
             self.tasks[f"undo.{name}"] = self.draw(_answers(hang=False))
         return step
 
-    def inline(self, name: str, depth: int) -> Object:  # noqa: ARG002 (one shape for all kinds)
+    def inline(self, name: str, depth: int) -> Object:
         """A step that the interpreter does by itself."""
         task, given = self.draw(
             st.one_of(
@@ -112,11 +117,11 @@ class _Writer:
             )
         )
         step = {"stepId": name, "taskId": task, **({} if given is None else {"input": given})}
-        if task == "core.fail" and self.draw(st.booleans()):
+        if task == "core.fail" and self.one_in(2):
             step["retryPolicy"] = self.draw(_POLICIES)
         return step
 
-    def approval(self, name: str, depth: int) -> Object:  # noqa: ARG002 (one shape for all kinds)
+    def approval(self, name: str, depth: int) -> Object:
         """An approval by one or two people."""
         self.approvals.append(name)
         given = {
@@ -124,28 +129,28 @@ class _Writer:
             "onRejected": self.draw(st.sampled_from(["fail", "continue"])),
         }
         step = {"stepId": name, "taskId": "core.approval", "input": given}
-        if self.draw(st.booleans()):
+        if self.one_in(2):
             step["timeout"] = f"PT{self.draw(st.integers(min_value=5, max_value=15))}S"
         return step
 
     def each(self, name: str, depth: int) -> Object:
         """A step that runs for each of some items, perhaps with branches."""
-        step = self.draw(st.sampled_from([self.task, self.inline]))(name, depth)
+        step: Object = self.draw(st.sampled_from([self.task, self.inline]))(name, depth)
         items = list(range(self.draw(st.integers(min_value=0, max_value=3))))
         step["forEach"] = {
             "items": items,
             "maxConcurrency": self.draw(st.integers(min_value=1, max_value=3)),
             "toleratedFailures": self.draw(st.integers(min_value=0, max_value=2)),
         }
-        if depth < MAX_DEPTH and self.draw(st.booleans()):
+        if depth < MAX_DEPTH and self.one_in(2):
             self.branches(step, depth, 1)
         return step
 
     def fork(self, name: str, depth: int) -> Object:
         """A step with branches."""
-        step = self.draw(st.sampled_from([self.task, self.inline]))(name, depth)
+        step: Object = self.draw(st.sampled_from([self.task, self.inline]))(name, depth)
         self.branches(step, depth, 2)
-        if self.draw(st.integers(min_value=0, max_value=3)) == 0:
+        if self.one_in(4):
             step["timeout"] = self.draw(_LIMITS)
         return step
 
@@ -174,11 +179,11 @@ class _Writer:
                 kind = self.draw(st.sampled_from(["approve", "approve", "reject"]))
                 vote = {"stepId": name, "approver": self.draw(_APPROVERS)}
                 actions.append({"at": f"PT{self.draw(_SECONDS) * 2}S", kind: vote})
-        if self.draw(st.integers(min_value=0, max_value=3)) == 0:
+        if self.one_in(4):
             at = self.draw(_SECONDS)
             actions.append({"at": f"PT{at}S", "pause": {}})
             actions.append({"at": f"PT{at + self.draw(_SECONDS)}S", "resume": {}})
-        if self.draw(st.integers(min_value=0, max_value=5)) == 0:
+        if self.one_in(6):
             actions.append({"at": f"PT{self.draw(_SECONDS) * 3}S", "cancel": {}})
         return actions
 

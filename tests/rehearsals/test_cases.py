@@ -12,7 +12,9 @@ from worker.rehearsal.run import rehearse
 
 FILES = sorted(Path(__file__).parent.glob("*.json"))
 CASES = [
-    pytest.param(case, id=f"{file.stem}: {case.name}") for file in FILES for case in load_cases(file)
+    pytest.param(case, id=f"{file.stem}: {case.name}")
+    for file in FILES
+    for case in load_cases(file)
 ]
 
 

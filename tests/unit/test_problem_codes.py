@@ -39,7 +39,10 @@ def codes_of(info: CodeInfo) -> set[tuple[str, str]]:
         assert info.document is not None
         catalogue = None
         if info.catalogue is not None:
-            catalogue = {name: TaskSpec(task_id=name) for name in info.catalogue}
+            catalogue = {
+                name: TaskSpec(task_id=name, input_schema=schema)
+                for name, schema in info.catalogue.items()
+            }
         problems = validate(document_of(info.document), catalogue=catalogue).problems
     return {(problem.code, problem.severity) for problem in problems}
 

@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 DEFAULT = org_id("default")
 #: How long anything may take before a test gives up. Machines are slow at times; nothing is
 #: measured by it.
-PATIENCE = 90.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,7 @@ class Stack:
         return Settings(**given)
 
     @asynccontextmanager
-    async def worker(
-        self, *, client: Client | None = None, **changes: Any
-    ) -> AsyncIterator[Stack]:
+    async def worker(self, *, client: Client | None = None, **changes: Any) -> AsyncIterator[Stack]:
         """A worker of its own with other settings; yields the stack as its clients see it."""
         settings = self.settings(**changes)
         async with serving(settings, client or self.client):
@@ -189,7 +187,12 @@ class Stack:
                 record = await self.record(handle)
             except NotFoundError:
                 return None
-            return record if condition(record) else None
+            if condition(record):
+                return record
+            # It was not to be: say so at once.
+            ended = record.instance.status.ended
+            assert not ended, f"{record.instance.error} {record.statuses()}"
+            return None
 
         return await until(look)
 

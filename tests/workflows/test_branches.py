@@ -30,7 +30,7 @@ async def test_branches_run_side_by_side(stack: Stack) -> None:
                 ],
             ),
             step("after", "test.echo", input={"seen": "${steps.l1.status}"}),
-            output={"fork": "${steps.fork.output}", "after": "${output}"},
+            output={"fork": "${steps.fork.output}", "after": "${steps.after.output}"},
         )
     )
     await soon(left.entered)

@@ -306,9 +306,7 @@ async def test_an_output_over_the_limit_fails_the_step(stack: Stack) -> None:
 async def test_a_failing_expression_fails_its_step(stack: Stack) -> None:
     """A missing field is an error, never silently false; the run's record says which one."""
     error, record = await stack.run_failing(
-        definition(
-            step("ask", next=[{"nextStepId": "b", "condition": "data.nope > 1"}]), step("b")
-        )
+        definition(step("ask", next=[{"nextStepId": "b", "condition": "data.nope > 1"}]), step("b"))
     )
     assert error.type == "ExpressionError"
     ask = record.step("ask")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from definitions.audit import workflow_event
 from definitions.identity import event_id
+from definitions.outputs import stored_output
 from definitions.records import (
     AuditEvent,
     Decision,
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from definitions.jsontypes import Json, JsonObject
-    from worker.interpreter.host import Host
+    from worker.interpreter.host import Host, StepError
     from worker.interpreter.plan import Plan, PlannedStep
-    from worker.interpreter.state import RunState, Unit
+    from worker.interpreter.state import ActiveStep, RunState, Unit
 
 
 class Chronicle:
@@ -75,6 +76,60 @@ class Chronicle:
     def keep(self, record: StepRecord) -> None:
         """Hands a record to the host."""
         self._host.record(record)
+
+    def step_ended(
+        self,
+        step: PlannedStep,
+        active: ActiveStep,
+        status: StepStatus,
+        *,
+        output: Json = None,
+        error: ErrorInfo | None = None,
+        decision: Decision | None = None,
+    ) -> None:
+        """A step's end. Its input is in its task's record, where it had a task."""
+        unit = active.units[0] if step.items is None else None
+        self.keep(
+            self.step(
+                step,
+                active.path,
+                active.iteration,
+                status,
+                started_at=active.started_at,
+                input=unit.input if unit is not None and step.inline else None,
+                output=output,
+                error=error,
+                ended=True,
+                attempts=error.attempts if error is not None else None,
+                decision=decision,
+                unit=unit,
+            )
+        )
+
+    def item_ended(
+        self,
+        step: PlannedStep,
+        active: ActiveStep,
+        unit: Unit,
+        status: StepStatus,
+        error: StepError | None,
+    ) -> None:
+        """The end of one item of a step's ``forEach``."""
+        self.keep(
+            self.step(
+                step,
+                unit.path,
+                active.iteration,
+                status,
+                started_at=unit.started_at or active.started_at,
+                input=unit.input if step.inline else None,
+                output=stored_output(unit.output) if status is StepStatus.COMPLETED else None,
+                error=error.info if error is not None else None,
+                ended=True,
+                attempts=error.info.attempts if error is not None else None,
+                unit=unit,
+            )
+        )
 
     def decided(self, path: str, iteration: int, decision: Decision) -> None:
         """Why the run left a step for another."""

@@ -224,17 +224,21 @@ class StepRunner:
             output = await self._task_and_branches(lane, step, active, unit, scope)
         except StepError as error:
             if unit.index is not None:
+                unit.phase = "done"
                 error.at(step.step_id)
-                self._report_item(step, active, unit, _failed_status(step, error.info), error)
+                self._chronicle.item_ended(
+                    step, active, unit, _failed_status(step, error.info), error
+                )
             raise
         except asyncio.CancelledError:
             if unit.index is not None:
-                self._report_item(step, active, unit, StepStatus.CANCELLED, None)
+                unit.phase = "done"
+                self._chronicle.item_ended(step, active, unit, StepStatus.CANCELLED, None)
             raise
         if unit.index is not None:
             # Where the task was all there was to do, its host has recorded the end.
             if step.inline or step.branches or step.spec.activity is not None:
-                self._report_item(step, active, unit, StepStatus.COMPLETED, None)
+                self._chronicle.item_ended(step, active, unit, StepStatus.COMPLETED, None)
             self._to_compensate(step, unit.path, active.iteration, stored_output(output))
         return output
 
@@ -388,7 +392,9 @@ class StepRunner:
             view = frame.steps[step.step_id]
             return self._failed(lane, step, active, error, next_failed=failed, view=view)
         if not active.reported:
-            self._report(step, active, StepStatus.COMPLETED, output=frame.result, decision=decision)
+            self._chronicle.step_ended(
+                step, active, StepStatus.COMPLETED, output=frame.result, decision=decision
+            )
         elif fixed_decision(step) is None:
             self._chronicle.decided(active.path, active.iteration, decision)
         frame.active = None
@@ -441,7 +447,7 @@ class StepRunner:
             decision = onward.model_copy(update={"kind": "continue"})
         asked = [*(next_failed.evaluated if next_failed else ()), *decision.evaluated]
         decision = decision.model_copy(update={"evaluated": asked})
-        self._report(step, active, status, error=info, decision=decision)
+        self._chronicle.step_ended(step, active, status, error=info, decision=decision)
         frame.active = None
         if decision.kind == "raise":
             raise error
@@ -452,7 +458,7 @@ class StepRunner:
         frame.steps[step.step_id] = step_view(
             StepStatus.CANCELLED, started_at=active.started_at, completed_at=self._host.now()
         )
-        self._report(step, active, StepStatus.CANCELLED)
+        self._chronicle.step_ended(step, active, StepStatus.CANCELLED)
         frame.active = None
 
     def _abandon_inner(self, frame: Frame, step: PlannedStep, active: ActiveStep) -> None:
@@ -463,62 +469,8 @@ class StepRunner:
                     self.abandon(branch, planned)
                 self._join(frame, active, unit)
             if unit.index is not None and unit.phase != "done" and unit.started_at is not None:
-                self._report_item(step, active, unit, StepStatus.CANCELLED, None)
+                self._chronicle.item_ended(step, active, unit, StepStatus.CANCELLED, None)
         frame.steps.update(active.joined)
-
-    def _report(
-        self,
-        step: PlannedStep,
-        active: ActiveStep,
-        status: StepStatus,
-        *,
-        output: Json = None,
-        error: ErrorInfo | None = None,
-        decision: Decision | None = None,
-    ) -> None:
-        """Records a step's end. Its input is in its task's record, where it had a task."""
-        unit = active.units[0] if step.items is None else None
-        self._chronicle.keep(
-            self._chronicle.step(
-                step,
-                active.path,
-                active.iteration,
-                status,
-                started_at=active.started_at,
-                input=unit.input if unit is not None and step.inline else None,
-                output=output,
-                error=error,
-                ended=True,
-                attempts=error.attempts if error is not None else None,
-                decision=decision,
-                unit=unit,
-            )
-        )
-
-    def _report_item(
-        self,
-        step: PlannedStep,
-        active: ActiveStep,
-        unit: Unit,
-        status: StepStatus,
-        error: StepError | None,
-    ) -> None:
-        unit.phase = "done"
-        self._chronicle.keep(
-            self._chronicle.step(
-                step,
-                unit.path,
-                active.iteration,
-                status,
-                started_at=unit.started_at or active.started_at,
-                input=unit.input if step.inline else None,
-                output=stored_output(unit.output) if status is StepStatus.COMPLETED else None,
-                error=error.info if error is not None else None,
-                ended=True,
-                attempts=error.info.attempts if error is not None else None,
-                unit=unit,
-            )
-        )
 
     def _to_compensate(
         self, step: PlannedStep, path: str, iteration: int, output: JsonObject

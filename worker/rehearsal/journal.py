@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,7 +45,7 @@ class Journal:
         ``{"fork": {branch: path}}`` stands after each step whose branches ran; the branch of an
         item has its index, as in the paths of its steps (``each#3``).
         """
-        return _path(self.steps(), "", 0, None)
+        return _Paths(self.steps()).tell("", 0, math.inf)
 
     def attempts_of(self, name: str) -> int:
         """How often the task of a step was tried, all its iterations and items together.
@@ -76,26 +78,48 @@ class Journal:
         ]
 
 
-def _path(steps: list[StepRecord], prefix: str, after: int, before: int | None) -> list[Json]:
-    """The path of one list of steps, whose records lie between two numbers."""
-    entries: list[Json] = []
-    began = after
-    for step in steps:
-        inside = after < step.seq and (before is None or step.seq < before)
-        name = step.path.removeprefix(prefix)
-        if not inside or not step.path.startswith(prefix) or "/" in name or "@" in name:
-            continue
-        if "#" in name or not step.status.ended or step.status is StepStatus.CANCELLED:
-            continue
-        entries.append(name)
-        branches: dict[str, list[Json]] = {}
-        for inner in steps:
-            if inner.path.startswith(f"{step.path}/") and began < inner.seq < step.seq:
-                branch = inner.path.removeprefix(f"{step.path}/").partition("/")[0]
-                branches.setdefault(branch, [])
-        for branch in branches:
-            branches[branch] = _path(steps, f"{step.path}/{branch}/", began, step.seq)
-        if branches:
-            entries.append({"fork": branches})
-        began = step.seq
-    return entries
+class _Paths:
+    """The records of each list of steps, so that a path can be told in one walk over them."""
+
+    def __init__(self, steps: list[StepRecord]) -> None:
+        self._lists: dict[str, list[StepRecord]] = {}
+        self._branches: dict[str, list[str]] = {}
+        for step in steps:
+            prefix, slash, _ = step.path.rpartition("/")
+            prefix += slash
+            if prefix not in self._lists:
+                self._lists[prefix] = []
+                outer, _, branch = prefix.removesuffix("/").rpartition("/")
+                self._branches.setdefault(outer, []).append(branch)
+            self._lists[prefix].append(step)
+
+    def tell(self, prefix: str, after: int, before: float) -> list[Json]:
+        """The path of one list of steps; its records have numbers between the two."""
+        entries: list[Json] = []
+        steps = self._lists.get(prefix, [])
+        for step in steps[bisect_right(steps, after, key=_number) :]:
+            if step.seq >= before:
+                break
+            name = step.path.removeprefix(prefix)
+            inside = "#" not in name and COMPENSATION not in name
+            if not inside or not step.status.ended or step.status is StepStatus.CANCELLED:
+                continue
+            entries.append(name)
+            fork = {
+                branch: self.tell(f"{step.path}/{branch}/", after, step.seq)
+                for branch in self._branches.get(step.path, ())
+                if self._any(f"{step.path}/{branch}/", after, step.seq)
+            }
+            if fork:
+                entries.append({"fork": fork})
+            after = step.seq
+        return entries
+
+    def _any(self, prefix: str, after: int, before: int) -> bool:
+        steps = self._lists[prefix]
+        first = bisect_right(steps, after, key=_number)
+        return first < len(steps) and steps[first].seq < before
+
+
+def _number(step: StepRecord) -> int:
+    return step.seq

@@ -1,0 +1,74 @@
+"""One running ``steploom dev`` for all end-to-end tests of a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.live import Live, running_dev, work_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TASKS = '''
+from pydantic import BaseModel
+from steploom import TaskContext, TaskError, task
+
+
+class Order(BaseModel):
+    amount: float
+
+
+@task("charge-card", retry={"maxAttempts": 3, "delay": "PT0.1S"})
+def charge_card(order: Order, context: TaskContext) -> dict[str, float]:
+    """Charges a card; the second time it works."""
+    if context.attempt == 1:
+        raise TaskError("bad gateway", type="GatewayError", code="502")
+    return {"charged": order.amount}
+'''
+
+ORDER = {
+    "workflowId": "order",
+    "name": "Order",
+    "version": "1.0.0",
+    "inputSchema": {
+        "type": "object",
+        "properties": {"amount": {"type": "number"}},
+        "required": ["amount"],
+    },
+    "steps": [
+        {
+            "stepId": "charge",
+            "taskId": "charge-card",
+            "next": [
+                {"nextStepId": "review", "condition": "data.amount > 1000"},
+                {"nextStepId": "done"},
+            ],
+        },
+        {
+            "stepId": "review",
+            "taskId": "core.approval",
+            "input": {
+                "title": "An order of ${input.amount}",
+                "form": {
+                    "type": "object",
+                    "properties": {"limit": {"type": "number"}},
+                },
+            },
+        },
+        {"stepId": "done", "taskId": "core.noop"},
+    ],
+    "output": {"charged": "${data.charged}"},
+}
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """The stack, with a task of its own and the definition ``order`` registered."""
+    with work_folder() as folder:
+        (folder / "shop_tasks.py").write_text(_TASKS)
+        with running_dev(folder, ["--tasks", "shop_tasks"]) as stack:
+            stack.write("order.json", ORDER)
+            stack.steploom("register", "order.json", "--tasks", "shop_tasks")
+            yield stack

@@ -1,0 +1,65 @@
+"""The record of a rehearsed run as it would be read back, without a database.
+
+Does to the records of a journal what the recorder's statements do: of two records of one thing the
+later one wins, field by field where it has one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from definitions.identity import instance_id, org_id, step_record_id
+from definitions.records import CompensationRecord, InstanceRecord, StepRecord, TransitionRecord
+from definitions.views import AttemptView, InstanceView, StepView
+from worker.rehearsal.case import parse_case
+from worker.rehearsal.host import START
+from worker.rehearsal.run import rehearse
+
+if TYPE_CHECKING:
+    from worker.rehearsal.journal import Journal
+
+_RUN = instance_id("rehearsal")
+
+
+def run_case(case: dict[str, Any]) -> tuple[InstanceView, list[StepView]]:
+    """Rehearses a case and reads its record back."""
+    parsed = parse_case({"name": "recorded", **case})
+    return views_of(rehearse(parsed).journal, parsed.definition, parsed.input)
+
+
+def views_of(
+    journal: Journal, document: dict[str, Any], given: dict[str, Any]
+) -> tuple[InstanceView, list[StepView]]:
+    """The views of a journal's run."""
+    steps: dict[tuple[str, int], dict[str, Any]] = {}
+    first: dict[tuple[str, int], int] = {}
+    step_records = [one for one in journal.records if isinstance(one, StepRecord)]
+    begun = [one.step for one in journal.attempts]
+    for record in sorted([*step_records, *begun], key=lambda one: one.seq):
+        key = (record.path, record.iteration)
+        first.setdefault(key, record.seq)
+        known = steps.setdefault(key, {"id": step_record_id(_RUN, *key)})
+        known |= {name: value for name, value in record if name != "kind" and value is not None}
+    for other in journal.records:
+        if isinstance(other, TransitionRecord):
+            steps[other.path, other.iteration]["decision"] = other.decision
+        elif isinstance(other, CompensationRecord):
+            steps[other.path, other.iteration]["compensated"] = other.compensated
+    for attempt in journal.attempts:
+        known = steps[attempt.step.path, attempt.step.iteration]
+        view = AttemptView.model_validate(dict(attempt))
+        known.setdefault("attempt_records", []).append(view)
+    flushed = [one for one in journal.records if isinstance(one, InstanceRecord)][-1]
+    instance = InstanceView(
+        id=_RUN,
+        org_id=org_id("default"),
+        execution_id="rehearsal",
+        first_run_id="rehearsal",
+        workflow_id=document["workflowId"],
+        version=document["version"],
+        input=given,
+        started_at=START,
+        **{name: value for name, value in flushed if name not in {"kind", "seq"}},
+    )
+    ordered = sorted(steps, key=lambda key: (first[key], *key))
+    return instance, [StepView.model_validate(steps[key]) for key in ordered]
