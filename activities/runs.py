@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from activities.recording import write_record
 from definitions.audit import workflow_event
 from definitions.calls import ResolvedRun, ResolveRequest
+from definitions.document import Definition
 from definitions.errors import InvalidDocumentError, NotFoundError
 from definitions.identity import event_id, instance_id
 from definitions.inputs import check_input
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from activities.registry import TaskRegistry
-    from definitions.document import Definition
     from definitions.ports import DefinitionStore, Organization, Recorder, StoredVersion
 
 _UNKNOWN = "unknown"
@@ -86,13 +86,18 @@ class RunActivities:
             start = _parse_start(request)
             org = await self._find_org(start)
             version = await self._find_version(start, org)
-            definition = parse_definition(version.document)
+            definition = _read_definition(version)
             _check_run_input(start, definition)
         except _StartRefusedError as refused:
             owner = org or await self._store.find_org(DEFAULT_ORG)
             pinned = (version, definition) if version and definition else None
             await self._write_refused(request, start, owner.id, refused.info, pinned)
-            return ResolvedRun(error=refused.info)
+            return ResolvedRun(
+                error=refused.info,
+                org=owner.slug,
+                workflow_id=_named_workflow(request.start),
+                search_attributes=self._search_attributes,
+            )
         ref = _ref(request, org.id, version.workflow_id, version.version)
         await write_record(
             self._recorder,
@@ -183,6 +188,17 @@ class RunActivities:
                 records=[_started_event(request, ref, definition), ended, *events],
             ),
         )
+
+
+def _read_definition(version: StoredVersion) -> Definition:
+    """A stored document as it was accepted: rules that came later do not apply to it."""
+    try:
+        return Definition.model_validate(version.document)
+    except ValidationError as error:
+        message = (
+            f"{version.workflow_id} {version.version} is stored in a shape that cannot be read"
+        )
+        raise _StartRefusedError("ValidationError", message, str(error)) from None
 
 
 def _parse_start(request: ResolveRequest) -> StartRequest:

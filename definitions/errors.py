@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from definitions.problems import Problem
 
-#: Error types that no retry policy ever retries (SEMANTICS: Failure).
+#: Error types that no retry policy ever retries (docs/definitions.md).
 NEVER_RETRIED = frozenset(
     {
         "ApprovalRejected",

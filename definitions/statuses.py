@@ -1,4 +1,4 @@
-"""One table of statuses: what the same moment of a run is called in each of the seeds' vocabularies.
+"""One table of statuses: what the same moment of a run is called by each of its readers.
 
 Everything that maps a status uses this table, so that two surfaces can never disagree.
 """

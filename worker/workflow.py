@@ -195,6 +195,7 @@ class DefinitionWorkflow:
         )
         resolved = ResolvedRun.model_validate(answer)
         if resolved.error is not None:
+            self._show_refused(resolved)
             raise ApplicationError(
                 resolved.error.message,
                 resolved.error.to_json(),
@@ -287,6 +288,19 @@ class DefinitionWorkflow:
         if self._host is not None:
             # Remote, because a local activity may be under way on the main path.
             await self._host.flush(main_path=False, always=True)
+
+    def _show_refused(self, resolved: ResolvedRun) -> None:
+        """Lets a run that could not begin be found like any other that failed."""
+        if not resolved.search_attributes:
+            return
+        values = {
+            SEARCH_DEFINITION: resolved.workflow_id or "",
+            SEARCH_ORG: resolved.org or "",
+            SEARCH_STATUS: str(InstanceStatus.FAILED),
+        }
+        workflow.upsert_search_attributes(
+            [SearchAttributeKey.for_keyword(name).value_set(one) for name, one in values.items()]
+        )
 
     def _show_progress(self) -> None:
         """Brings what Temporal's UI shows up to date: search attributes, details in Markdown."""

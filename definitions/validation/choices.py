@@ -105,7 +105,9 @@ def _terms_of(step: RawStep) -> tuple[dict[str | int, Term], Place | None]:
     for place in places_of_step(step):
         if place.role == "next":
             at = place
-            found.update({where[-2]: parsed.term for where, parsed in expressions_at(place)})
+            for where, expression in expressions_at(place):
+                if expression.result_type in {"bool", "dyn"}:
+                    found[where[-2]] = expression.term
     return found, at
 
 

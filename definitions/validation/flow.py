@@ -22,9 +22,12 @@ _NAMED = 5
 def check_reachability(flow: Flow, findings: Findings) -> None:
     """A run can come to every step of a list, from its first one or after a failure."""
     for steps in flow.outline.lists:
-        reached = flow.of(steps).reached
+        graph = flow.of(steps)
+        if graph.broken:
+            # Where the way that is broken was to lead, nobody knows.
+            continue
         for step in steps.steps:
-            if step.position not in reached:
+            if step.position not in graph.reached:
                 findings.add(
                     step.where, "unreachable_step", "no way leads to this step, and it never runs"
                 )

@@ -23,13 +23,15 @@ class Ways:
     """Where a run can go from a step, by positions in its list.
 
     ``onward``: after it ended well; ``failed``: after it failed; ``ends``: the list can end here;
-    ``falls``: it goes to the following step because it has no ``next``.
+    ``falls``: it goes to the following step because it has no ``next``; ``broken``: it names a step
+    that is not there.
     """
 
     onward: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     ends: bool = False
     falls: bool = False
+    broken: bool = False
 
     @property
     def all(self) -> list[int]:
@@ -93,6 +95,8 @@ class Graph:
         #: Where a run can come at all, and where it can come without a failure.
         self.reached = _reach(start, [way.all for way in self.ways])
         self.reached_well = _reach(start, [way.onward for way in self.ways])
+        #: Whether some way leads nobody knows where.
+        self.broken = any(way.broken for way in self.ways)
         self._before: list[int] | None = None
 
     def trapped(self) -> set[int]:
@@ -139,8 +143,8 @@ def _ways_of(step: RawStep) -> Ways:
             if entry.get("condition") is None:
                 break
     else:
-        ways.ends = True
-    ways.ends = ways.ends or any(target not in ids for target in targets)
+        ways.broken = True
+    ways.broken = ways.broken or any(target not in ids for target in targets)
     ways.onward += [ids[target].position for target in targets if target in ids]
     _add_failure(step, ways)
     return ways
@@ -150,15 +154,16 @@ def _add_failure(step: RawStep, ways: Ways) -> None:
     on_failure = object_of(step.value, "onFailure")
     ways.failed = list(_handler_targets(on_failure, step.siblings))
     target = text_of(on_failure, "nextStepId")
-    ends_well = ways.ends
+    ends_well = ways.ends and on_failure.get("action") == "continue" and target is None
     if on_failure.get("action") == "continue" and target is None:
         ways.failed += ways.onward
     if on_failure and any(name not in step.siblings.ids for name in _named_targets(on_failure)):
-        ways.ends = True
+        ways.broken = True
+    ways.ends = ways.ends or ways.broken
     if always_fails(step):
         # What it goes on to, it goes on to by ``continue``.
         ways.onward, ways.falls = [], False
-        ways.ends = ends_well or not ways.failed
+        ways.ends = ways.broken or ends_well or not ways.failed
 
 
 def always_fails(step: RawStep) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from definitions.problem_examples import document_of
+from definitions.problem_examples import BASE, document_of
 from definitions.validation.api import validate
 
 
@@ -15,7 +15,8 @@ def found(document: Any) -> list[tuple[str, str]]:
 
 
 def step(**members: Any) -> dict[str, Any]:
-    return document_of({"steps": [{"stepId": "first", "taskId": "core.noop", **members}]})
+    first = {"stepId": "first", "taskId": "core.noop", **members}
+    return document_of({"steps": [first, {"stepId": "last", "taskId": "core.noop"}]})
 
 
 @pytest.mark.parametrize("document", [None, 5, "text", [], [1], True, 1.5])
@@ -89,7 +90,8 @@ def test_an_empty_object_lacks_four_fields() -> None:
 )
 def test_the_documents_own_fields(members: dict[str, Any], where: str, code: str) -> None:
     """Each broken field of the document is found where it is."""
-    assert found(document_of(members)) == [(where, code)]
+    undone = {"steps": [{**BASE["steps"][0], "compensation": {"taskId": "core.noop"}}]}
+    assert found(document_of({**undone, **members})) == [(where, code)]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,8 @@ def test_the_documents_own_fields(members: dict[str, Any], where: str, code: str
         ({"taskId": None}, "/taskId", "wrong_type"),
         ({"next": {}}, "/next", "wrong_type"),
         ({"next": [{}]}, "/next/0", "missing_field"),
-        ({"next": [{"nextStepId": "first", "condition": ""}]}, "/next/0/condition", "empty"),
-        ({"next": [{"nextStepId": "first", "when": "true"}]}, "/next/0/when", "unknown_field"),
+        ({"next": [{"nextStepId": "last", "condition": ""}]}, "/next/0/condition", "empty"),
+        ({"next": [{"nextStepId": "last", "when": "true"}]}, "/next/0/when", "unknown_field"),
         ({"parallelBranches": {}}, "/parallelBranches", "wrong_type"),
         ({"parallelBranches": [{"branchId": "a"}]}, "/parallelBranches/0", "missing_field"),
         (

@@ -53,7 +53,7 @@ FORK = noop("fork", parallelBranches=[branch("l", noop("in-l")), branch("r", noo
         ({"next": [{"nextStepId": "nope"}]}, "/next/0/nextStepId", "unknown_target"),
         ({"next": [{"nextStepId": "in-l"}]}, "/next/0/nextStepId", "target_in_other_list"),
         (
-            {"next": [{"nextStepId": "fork"}, {"nextStepId": "nope"}]},
+            {"next": [{"nextStepId": "fork", "condition": "data.a"}, {"nextStepId": "nope"}]},
             "/next/1/nextStepId",
             "unknown_target",
         ),
@@ -86,7 +86,9 @@ def test_targets_of_a_step(members: dict[str, Any], where: str, code: str) -> No
 
 def test_targets_out_of_a_branch() -> None:
     """A branch's step can go neither to the main path nor to a sibling branch."""
-    inner = noop("inner", next=[{"nextStepId": "last"}, {"nextStepId": "other"}])
+    inner = noop(
+        "inner", next=[{"nextStepId": "last", "condition": "data.a"}, {"nextStepId": "other"}]
+    )
     fork = noop("fork", parallelBranches=[branch("l", inner), branch("r", noop("other"))])
     at = "/steps/0/parallelBranches/0/steps/0/next"
     assert found(fork, noop("last")) == [
@@ -99,10 +101,10 @@ def test_allowed_targets() -> None:
     """Forwards, backwards, to itself, and inside one branch."""
     fork = noop(
         "fork",
-        parallelBranches=[branch("l", noop("b"), noop("c", next=[{"nextStepId": "b"}]))],
-        next=[{"nextStepId": "fork", "condition": "data.again"}, {"nextStepId": "last"}],
+        parallelBranches=[branch("l", noop("b"), noop("c", next=again("b")), noop("d"))],
+        next=again("fork"),
     )
-    assert found(fork, noop("last", next=[{"nextStepId": "fork"}])) == []
+    assert found(fork, noop("d2"), noop("last", next=again("fork")), noop("end")) == []
     assert found(noop("last", next=[])) == []
 
 

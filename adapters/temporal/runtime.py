@@ -1,0 +1,24 @@
+"""The SDK's native part, told to log like the rest of the process."""
+
+from __future__ import annotations
+
+import logging
+
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
+
+
+def forward_native_logs() -> None:
+    """Sends the native part's warnings through Python's logging instead of straight to stderr.
+
+    Call it before the first connection of the process: the runtime is made once.
+    """
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    logs = LoggingConfig(filter=levels, forwarding=forwarding)
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=logs)), error_if_already_set=False)
