@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cel_expr_python import cel
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
@@ -159,7 +159,7 @@ class CelExpression:
                     break
                 value = value[part]
             else:
-                read += weigh(value)
+                read += weigh(value).size
         return 2 * read
 
     def values_read(self, scope: Mapping[str, Json]) -> dict[str, Json]:
@@ -313,29 +313,31 @@ def _path(node: Any, bound: frozenset[str]) -> tuple[str, ...] | None:
 
 def _term(node: Any) -> Term:
     """The tree without the library."""
-    match _kind(node):
-        case "const_expr":
-            return _constant(node.const_expr)
+    kind = _kind(node)
+    if kind == "const_expr":
+        return _constant(node.const_expr)
+    args = tuple(_term(child) for child in _children(node))
+    match kind:
         case "ident_expr":
-            return Term("name", node.ident_expr.name)
+            term = Term("name", node.ident_expr.name)
+        case "select_expr" if node.select_expr.test_only:
+            term = Term("has", node.select_expr.field, args=args)
         case "select_expr":
-            select = node.select_expr
-            kind: Literal["has", "field"] = "has" if select.test_only else "field"
-            return Term(kind, select.field, args=(_term(select.operand),))
+            term = Term("field", node.select_expr.field, args=args)
         case "call_expr":
-            args = tuple(_term(child) for child in _children(node))
-            name = node.call_expr.function
-            if name == "_[_]" and args[1].name == "string" and args[1].kind == "const":
-                return Term("field", args[1].value, args=args[:1])
-            return Term("call", name, args=args)
-        case "list_expr":
-            return Term("list", args=tuple(_term(child) for child in _children(node)))
+            term = _call(node.call_expr.function, args)
         case "comprehension_expr":
             part = node.comprehension_expr
-            args = tuple(_term(child) for child in _children(node))
-            return Term("fold", part.iter_var, value=part.accu_var, args=args)
+            term = Term("fold", part.iter_var, value=part.accu_var, args=args)
         case _:
-            return Term("map", args=tuple(_term(child) for child in _children(node)))
+            term = Term("list" if kind == "list_expr" else "map", args=args)
+    return term
+
+
+def _call(name: str, args: tuple[Term, ...]) -> Term:
+    if name == "_[_]" and args[1].kind == "const" and args[1].name == "string":
+        return Term("field", str(args[1].value), args=args[:1])
+    return Term("call", name, args=args)
 
 
 def _constant(constant: Any) -> Term:

@@ -12,8 +12,8 @@ cel-expr-python 0.1.3; what they give is an upper bound, not a forecast.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from definitions.terms import walk
 
@@ -31,6 +31,8 @@ MAX_MAPPING_COST = 4 * MAX_COST
 _MAX_ROUNDS = 10_000
 
 _VALUE, _ENTRY, _OPERATION = 30, 100, 50
+#: Comparing two values, beside their sizes, and bringing a value back to Python.
+_COMPARE, _BACK = 50, 250
 #: Copying a list with one item more, for each item that is in it.
 _COPY = 40
 #: What the library allows a regular expression to take for its compilation.
@@ -41,17 +43,25 @@ _FLAT = frozenset({"_&&_", "_||_", "!_", "-_", "_-_", "_*_", "_/_", "_%_", "_?_:
 _COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
 
 
-def weigh(value: Json, limit: float = MAX_MAPPING_COST) -> float:
-    """The size of a value in units; counting ends beyond ``limit``."""
+class Weight(NamedTuple):
+    """The size of a value in units, and how many values it is made of."""
+
+    size: float
+    nodes: float
+
+
+def weigh(value: Json, limit: float = MAX_MAPPING_COST) -> Weight:
+    """What a value weighs; counting ends beyond ``limit``."""
     if isinstance(value, str):
-        return _VALUE + len(value)
+        return Weight(_VALUE + len(value), 1)
     if not isinstance(value, list | dict):
         # A mapping of another kind is a view of the run's own state, which only its parts leave.
-        return _VALUE
-    total = 0.0
+        return Weight(_VALUE, 1)
+    total = nodes = 0
     stack: list[Any] = [value]
     while stack and total <= limit:
         item = stack.pop()
+        nodes += 1
         total += _VALUE
         if isinstance(item, str):
             total += len(item)
@@ -60,7 +70,7 @@ def weigh(value: Json, limit: float = MAX_MAPPING_COST) -> float:
         elif isinstance(item, dict):
             total += _ENTRY * len(item) + sum(map(len, item))
             stack.extend(item.values())
-    return total
+    return Weight(total, nodes)
 
 
 def can_grow(term: Term) -> bool:
@@ -77,12 +87,14 @@ def can_grow(term: Term) -> bool:
 class _Bound:
     """At most so big, made at such a cost. ``value``: what it is, where that is known.
 
-    ``varies``: it differs from round to round of a macro.
+    ``count``: the items of a list; ``nodes``: all values in it; ``varies``: it differs from round
+    to round of a macro.
     """
 
     size: float
     cost: float = _OPERATION
     count: float = 0
+    nodes: float = 1
     varies: bool = False
     value: Json = None
 
@@ -90,14 +102,14 @@ class _Bound:
 def cost_of(term: Term, scope: Mapping[str, Json]) -> float:
     """What an evaluation in this scope can cost, its result's way back included."""
     bound = _Reckoner(scope).bound(term, {})
-    return bound.cost + bound.size
+    return bound.cost + bound.size + _BACK * bound.nodes
 
 
 class _Reckoner:
     def __init__(self, scope: Mapping[str, Json]) -> None:
         self._scope = scope
-        self._known: dict[int, float] = {}
-        self._largest: dict[int, tuple[float, float]] = {}
+        self._known: dict[int, Weight] = {}
+        self._largest: dict[int, _Bound] = {}
 
     def bound(self, term: Term, names: Mapping[str, _Bound]) -> _Bound:
         """The bound of a term, where ``names`` has those of the macros' variables."""
@@ -114,17 +126,18 @@ class _Reckoner:
                 parts = [self.bound(part, names) for part in term.args]
                 size = sum(part.size + _ENTRY for part in parts) + _VALUE
                 cost = sum(part.cost + _ENTRY for part in parts) + _OPERATION
+                nodes = sum(part.nodes for part in parts) + 1
                 varies = any(part.varies for part in parts)
-                return _Bound(size, cost, len(parts), varies)
+                return _Bound(size, cost, len(parts), nodes, varies)
             case "call":
                 return self._call(term, [self.bound(part, names) for part in term.args])
 
     def _of(self, value: Json) -> _Bound:
-        size = self._known.get(id(value))
-        if size is None:
-            size = self._known[id(value)] = weigh(value)
+        weight = self._known.get(id(value))
+        if weight is None:
+            weight = self._known[id(value)] = weigh(value)
         count = len(value) if isinstance(value, list | dict) else 0
-        return _Bound(size, count=count, value=value)
+        return _Bound(weight.size, count=count, nodes=weight.nodes, value=value)
 
     def _path(self, term: Term, names: Mapping[str, _Bound]) -> _Bound:
         if term.kind == "name":
@@ -132,7 +145,7 @@ class _Reckoner:
             return found if found is not None else self._of(self._scope.get(term.name))
         above = self.bound(term.args[0], names)
         if above.varies or above.value is None:
-            return _Bound(above.size, above.cost + _OPERATION, above.count, above.varies)
+            return replace(above, cost=above.cost + _OPERATION, value=None)
         try:
             return self._of(above.value[term.name])
         except (KeyError, TypeError, IndexError):
@@ -143,16 +156,15 @@ class _Reckoner:
         cost = sum(arg.cost for arg in args) + _OPERATION
         varies = any(arg.varies for arg in args)
         size: float = _VALUE
-        count: float = 0
         name = term.name
         if name == "_+_":
             size, count = sum(arg.size for arg in args), sum(arg.count for arg in args)
-            cost += size
-        elif name == "_?_:_":
-            size, count = max(a.size for a in args[1:]), max(a.count for a in args[1:])
-        elif name == "_[_]":
-            size, count = self._largest_member(args[0])
-        elif name in _COMPARISONS:
+            return _Bound(size, cost + size, count, sum(arg.nodes for arg in args), varies)
+        if name == "_?_:_":
+            return replace(_largest(args[1:]), cost=cost, varies=varies)
+        if name == "_[_]":
+            return replace(self._largest_member(args[0]), cost=cost, varies=varies)
+        if name in _COMPARISONS:
             cost += _compared(*args)
         elif name == "@in":
             cost += args[1].count * 10 if isinstance(args[1].value, dict) else args[1].size
@@ -165,19 +177,17 @@ class _Reckoner:
         elif name not in _FLAT:
             size += sum(arg.size for arg in args)
             cost += size
-        return _Bound(size, cost, count, varies)
+        return _Bound(size, cost, varies=varies)
 
-    def _largest_member(self, container: _Bound) -> tuple[float, float]:
+    def _largest_member(self, container: _Bound) -> _Bound:
         value = container.value
         if container.varies or not isinstance(value, list | dict) or not value:
-            return container.size, container.count
-        largest = self._largest.get(id(value))
-        if largest is None:
+            return replace(container, value=None)
+        found = self._largest.get(id(value))
+        if found is None:
             members = value if isinstance(value, list) else value.values()
-            bounds = [self._of(member) for member in members]
-            largest = max(b.size for b in bounds), max(b.count for b in bounds)
-            self._largest[id(value)] = largest
-        return largest
+            found = self._largest[id(value)] = _largest([self._of(member) for member in members])
+        return found
 
     def _fold(self, term: Term, names: Mapping[str, _Bound]) -> _Bound:
         """The cost of all rounds together.
@@ -189,26 +199,40 @@ class _Reckoner:
         over = self.bound(term.args[0], names)
         rounds = min(over.count, _MAX_ROUNDS)
         _, _, go_on, step, result = term.args
-        at_ends: list[tuple[float, float]] = []
-        for size in (_VALUE, over.size):
-            item = _Bound(size, count=size / _VALUE if size > _VALUE else 0, varies=True)
+        at_ends: list[tuple[float, _Bound]] = []
+        for item in (
+            _Bound(_VALUE, varies=True),
+            replace(over, count=over.nodes, varies=True, value=None),
+        ):
             gathered = _Bound(_VALUE, varies=True)
             inner = {**names, term.name: item, str(term.value): gathered}
             parts = [self.bound(part, inner) for part in (go_on, step, result)]
-            at_ends.append((sum(part.cost for part in parts), max(p.size for p in parts)))
+            at_ends.append((sum(part.cost for part in parts), _largest(parts)))
         (least, small), (most, large) = at_ends
         cost = over.cost + least * max(rounds - 1, 0) + most
         if not term.gathers:
             return _Bound(_VALUE, cost, varies=over.varies)
         cost += _COPY * rounds * rounds / 2
-        size = small * max(rounds - 1, 0) + large
-        return _Bound(size, cost, rounds, over.varies)
+        size = small.size * max(rounds - 1, 0) + large.size
+        nodes = small.nodes * max(rounds - 1, 0) + large.nodes
+        return _Bound(size, cost, rounds, nodes, over.varies)
+
+
+def _largest(bounds: list[_Bound]) -> _Bound:
+    """A bound for any of these."""
+    return _Bound(
+        max(bound.size for bound in bounds),
+        count=max(bound.count for bound in bounds),
+        nodes=max(bound.nodes for bound in bounds),
+    )
 
 
 def _compared(left: _Bound, right: _Bound) -> float:
     if left.varies or right.varies:
-        return left.size if left.varies else right.size
-    return min(left.size, right.size)
+        smaller = left if left.varies else right
+    else:
+        smaller = min(left, right, key=lambda bound: bound.size)
+    return smaller.size + _COMPARE * smaller.nodes
 
 
 def _matched(text: _Bound, pattern: _Bound) -> float:
@@ -220,4 +244,4 @@ def _matched(text: _Bound, pattern: _Bound) -> float:
     if "\\" in pattern.value or "(?" in pattern.value:
         # A class such as \pL stands for some hundred ranges.
         states *= 10
-    return min(100 * states, _MAX_PATTERN) + text.size * (30 + min(states / 10, 1_000))
+    return min(100 * states, _MAX_PATTERN) + text.size * (30 + min(states / 5, 1_000))

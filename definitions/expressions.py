@@ -48,8 +48,10 @@ class EvaluationError(Exception):
 
 
 class Reference(NamedTuple):
-    """What an expression reads: ``steps['charge-card'].output.id`` is
-    ``("steps", "charge-card", "output", "id")``. A computed index ends the path before it.
+    """What an expression reads.
+
+    ``steps['charge-card'].output.id`` is ``("steps", "charge-card", "output", "id")``. A computed
+    index ends the path before it.
     """
 
     path: tuple[str, ...]

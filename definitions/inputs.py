@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from definitions.jsontypes import Json, JsonObject
     from definitions.problem_codes import Code
+    from definitions.schemas import Validator
 
 #: More violations than anyone reads; the rest is cut off.
 MAX_PROBLEMS = 1_000
@@ -115,6 +116,11 @@ def check_input(schema: JsonObject | None, value: Json) -> list[Problem]:
     if too_much_work(schema, value):
         message = "the schema and the value together take too much work to check"
         return [Problem(pointer="", code="value_mismatch", message=message)]
+    return violations(validator, value)
+
+
+def violations(validator: Validator, value: Json) -> list[Problem]:
+    """As ``check_input``, where schema and value are known to be harmless."""
     found: dict[Problem, None] = {}
     for violation in validator.iter_errors(value):
         found.update(dict.fromkeys(_problems(violation, value)))

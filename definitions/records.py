@@ -1,9 +1,9 @@
 """What a run leaves behind: the facts that travel from the interpreter to the recorder.
 
-Every record has a deterministic identity (``definitions.identity``), so a recorder may be handed the
-same record any number of times, in any order: ``seq`` grows within a run, and of two records of one
-thing the one with the higher ``seq`` wins. Times are workflow time, UTC. They travel as JSON inside
-activity inputs, so absent fields are left out.
+Every record has a deterministic identity (``definitions.identity``), so a recorder may be handed
+the same record any number of times, in any order: ``seq`` grows within a run, and of two records of
+one thing the one with the higher ``seq`` wins. Times are workflow time, UTC. They travel as JSON
+inside activity inputs, so absent fields are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from definitions.statuses import InstanceStatus, StepStatus  # noqa: TC001 (pydantic reads them)
+from definitions.statuses import InstanceStatus, StepStatus
 
 
 class _Record(BaseModel):
@@ -136,7 +136,7 @@ class InstanceRecord(_Record):
 
 
 class AuditEvent(_Record):
-    """An audit event: ``data`` is the exact JSON of the event schema (see ``definitions.audit``)."""
+    """An audit event: ``data`` is the exact JSON of the event schema (``definitions.audit``)."""
 
     kind: Literal["audit"] = "audit"
     seq: int
@@ -155,8 +155,8 @@ Record = Annotated[
 class AttemptRecord(_Record):
     """One attempt of a task, written by the activity that made it.
 
-    ``step`` is what the attempt knows of its step. When ``step.status`` has ended, the attempt's end
-    was the step's end too.
+    ``step`` is what the attempt knows of its step. When ``step.status`` has ended, the attempt's
+    end was the step's end too.
     """
 
     attempt: int

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.alias_generators import to_camel
 
-from definitions.document import Duration, RetryPolicy  # noqa: TC001 (pydantic reads them)
+from definitions.document import Duration, RetryPolicy
 
 
 class TaskSpec(BaseModel):

@@ -11,6 +11,7 @@ within the bound both parsers take milliseconds, and both stop at a depth of the
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import jsonatapy
@@ -68,8 +69,11 @@ def _wrong_transform(text: str, kind: str) -> str | None:
 
 def _wrong_jmespath(text: str) -> str | None:
     try:
-        # Not ``jmespath.compile``, which keeps what it has parsed.
-        tree = Parser().parse(text).parsed
+        # Not ``jmespath.compile``, which keeps what it has parsed. The library warns of an old way
+        # to write literals.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = Parser().parse(text).parsed
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
         return f"the JMESPath does not parse: {reason:.200}"

@@ -136,6 +136,6 @@ def check_continuing(flow: Flow, findings: Findings) -> None:
                 findings.add(
                     where,
                     "continue_without_output",
-                    f"after a failure {str(Reference(read.path)):.200} is not there, because "
+                    f"after a failure {Reference(read.path)!s:.200} is not there, because "
                     "continue comes here with an empty output",
                 )

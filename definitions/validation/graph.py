@@ -114,7 +114,7 @@ class Graph:
         for group in _components([way.all for way in self.ways]):
             members = set(group)
             if members <= within and all(t in members for p in group for t in self.ways[p].all):
-                found.append(sorted(group))
+                found.append(sorted(members - {len(self.steps.steps)}))
         return found
 
     def before(self, position: int) -> int:
@@ -163,12 +163,20 @@ def _add_failure(step: RawStep, ways: Ways) -> None:
     if always_fails(step):
         # What it goes on to, it goes on to by ``continue``.
         ways.onward, ways.falls = [], False
-        ways.ends = ways.broken or ends_well or not ways.failed
+        ways.ends = ways.broken or ends_well or not _takes_all(on_failure)
 
 
 def always_fails(step: RawStep) -> bool:
     """Whether the step can never end well (over no items it can)."""
     return step.task_id == "core.fail" and step.value.get("forEach") is None
+
+
+def _takes_all(on_failure: JsonObject) -> bool:
+    conditions = object_of(on_failure, "errorHandler").get("conditions")
+    return on_failure.get("action") == "continue" or any(
+        condition.get("errorType") is None and condition.get("errorCode") is None
+        for _, condition in objects_in(conditions)
+    )
 
 
 def may_be_handled(step: RawStep) -> bool:
@@ -206,7 +214,7 @@ def _reach(start: Iterable[int], edges: Sequence[Sequence[int]]) -> set[int]:
 
 
 def _components(edges: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The strongly connected components, those that are led to first (Tarjan, without recursion)."""
+    """The strongly connected components, those that are led to first (Tarjan's algorithm)."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}
     on_stack: set[int] = set()

@@ -8,7 +8,7 @@ document itself spells out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from definitions.validation.graph import may_be_handled
 from definitions.validation.outline import object_of, text_of
@@ -34,6 +34,9 @@ _ONLY_OBJECT = frozenset({"object"})
 _NOTHING: JsonObject = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
+State: TypeAlias = Literal["there", "undeclared", "absent"]
+
+
 class Shape(NamedTuple):
     """A schema, and whether values are sure to fit it."""
 
@@ -52,7 +55,7 @@ class Found(NamedTuple):
     leads to what is missing, in whose place there are the members ``known``.
     """
 
-    state: Literal["there", "undeclared", "absent"]
+    state: State
     shape: Shape
     length: int = 0
     known: tuple[str, ...] = ()
@@ -64,25 +67,30 @@ def look_up(shape: Shape, path: Path) -> Found:
     for depth, part in enumerate(path, 1):
         if not isinstance(schema, dict) or "$ref" in schema:
             return Found("there", _ANYTHING)
-        types = types_of(schema)
-        if types is not None and types.isdisjoint({"object"}):
-            return Found("absent", shape, depth)
         members = schema.get("properties")
         members = members if isinstance(members, dict) else {}
-        more = schema.get("additionalProperties")
-        if part in members:
-            schema = members[part]
-        elif isinstance(schema.get("patternProperties"), dict):
-            return Found("there", _ANYTHING)
-        elif more is False:
-            return Found("absent", shape, depth, tuple(members))
-        elif more is not None or not members or not _OPEN.isdisjoint(schema):
-            schema = more
-        else:
-            return Found("undeclared", shape, depth, tuple(members))
-        if schema is False:
-            return Found("absent", shape, depth)
+        state = _state_of(part, schema, members)
+        if state != "there":
+            return Found(state, shape, depth, tuple(members))
+        schema = members.get(part, schema.get("additionalProperties"))
+        if isinstance(schema, bool):
+            schema = None
     return Found("there", Shape(schema if isinstance(schema, dict) else {}, shape.sure))
+
+
+def _state_of(part: str, schema: JsonObject, members: JsonObject) -> State:
+    types = types_of(schema)
+    if types is not None and "object" not in types:
+        return "absent"
+    if part in members:
+        return "absent" if members[part] is False else "there"
+    if isinstance(schema.get("patternProperties"), dict):
+        return "there"
+    more = schema.get("additionalProperties")
+    if more is False:
+        return "absent"
+    says_more = more is not None or not members or not _OPEN.isdisjoint(schema)
+    return "there" if says_more else "undeclared"
 
 
 def types_of(schema: JsonObject) -> frozenset[str] | None:
@@ -182,23 +190,22 @@ class Scope:
     def find(self, path: Path, place: Place) -> Found:
         """Where a path leads that is read at a place."""
         head, *rest = path
-        match head:
-            case "input":
-                return look_up(self._input, tuple(rest))
-            case "variables":
-                return look_up(self._variables, tuple(rest))
-            case "data":
-                return self._find_in_data(tuple(rest), place)
-            case "output" if place.step is not None:
-                return look_up(self._output_at(place, place.step), tuple(rest))
-            case "steps" if rest and rest[0] in self._flow.outline.ids:
-                step = self._flow.outline.ids[rest[0]]
-                found = look_up(self._shape_of_step(step, rest[1:]), tuple(rest[1:]))
-                return found._replace(length=found.length + 1)
-            case "workflow" | "error":
-                return look_up(_SCOPE[head], tuple(rest))
-            case _:
-                return Found("there", _ANYTHING)
+        if head == "steps" and rest and rest[0] in self._flow.outline.ids:
+            step = self._flow.outline.ids[rest[0]]
+            found = look_up(self._shape_of_step(step, rest[1:]), tuple(rest[1:]))
+            return found._replace(length=found.length + 1)
+        if head == "data" and rest and self._may_provide(rest[0], place):
+            return Found("there", _ANYTHING)
+        return look_up(self._shape_of(head, place), tuple(rest))
+
+    def _shape_of(self, name: str, place: Place) -> Shape:
+        if name in {"input", "data"}:
+            return self._input
+        if name == "variables":
+            return self._variables
+        if name == "output" and place.step is not None:
+            return self._output_at(place, place.step)
+        return _SCOPE.get(name, _ANYTHING)
 
     def _shape_of_step(self, step: RawStep, rest: list[str]) -> Shape:
         stored = self._stored(step)
@@ -242,12 +249,6 @@ class Scope:
 
     def _stored(self, step: RawStep) -> Shape:
         return _stored(self._output(step))
-
-    def _find_in_data(self, rest: Path, place: Place) -> Found:
-        found = look_up(self._input, rest)
-        if not rest or self._may_provide(rest[0], place):
-            return Found("there", _ANYTHING)
-        return found
 
     def _may_provide(self, member: str, place: Place) -> bool:
         """Whether a step before this place can have put the member into ``data``."""

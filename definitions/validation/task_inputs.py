@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from definitions.inputs import check_input
-from definitions.jsongate import MAX_DEPTH
+from definitions.inputs import check_input, violations
 from definitions.problems import pointer
+from definitions.schemas import InvalidSchemaError, compile_schema
 from definitions.templates import TemplateError, parse_mapping, split_template
 from definitions.validation.outline import object_of, text_of
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from definitions.jsontypes import Json, JsonObject
+    from definitions.schemas import Validator
     from definitions.tasks import TaskSpec
     from definitions.validation.findings import Findings, Parts
     from definitions.validation.outline import Outline
@@ -22,45 +23,79 @@ if TYPE_CHECKING:
 _ENTANGLED = frozenset(
     {
         "anyOf", "oneOf", "if", "not", "dependentSchemas", "dependentRequired", "dependencies",
-        "contains", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef",
-        "$recursiveRef",
+        "contains", "uniqueItems", "unevaluatedProperties", "unevaluatedItems",
     }
 )  # fmt: skip
+_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
 def check_task_inputs(
     outline: Outline, findings: Findings, catalogue: Mapping[str, TaskSpec] | None
 ) -> None:
     """What is spelled out in an input fits the task's schema."""
+    known = catalogue or {}
+    schemas: dict[str, _Schema | None] = {}
     for step in outline.steps:
         compensation = object_of(step.value, "compensation")
         for work, where in (
             (step.value, step.where),
             (compensation, (*step.where, "compensation")),
         ):
-            spec = (catalogue or {}).get(text_of(work, "taskId") or "")
-            if spec is not None and spec.input_schema is not None and "input" in work:
-                _check(work["input"], spec.input_schema, (*where, "input"), findings)
+            task_id = text_of(work, "taskId") or ""
+            if task_id not in schemas:
+                schemas[task_id] = _schema_of(known.get(task_id))
+            schema = schemas[task_id]
+            if schema is not None and "input" in work:
+                _check(work["input"], schema, (*where, "input"), findings)
 
 
-def _check(value: Json, schema: JsonObject, where: Parts, findings: Findings) -> None:
+class _Schema(NamedTuple):
+    """A task's input schema, with a validator where checking cannot take long."""
+
+    schema: JsonObject
+    validator: Validator | None
+    entangled: bool
+
+
+def _schema_of(spec: TaskSpec | None) -> _Schema | None:
+    if spec is None or spec.input_schema is None:
+        return None
+    try:
+        validator = compile_schema(spec.input_schema)
+    except InvalidSchemaError:
+        return None
+    plain = not _has(spec.input_schema, _REFERENCES)
+    return _Schema(
+        spec.input_schema, validator if plain else None, _has(spec.input_schema, _ENTANGLED)
+    )
+
+
+def _check(value: Json, schema: _Schema, where: Parts, findings: Findings) -> None:
     open_places = {pointer(*place) for place in _open_places(value, ())}
-    if open_places and (_entangled(schema) or "" in open_places):
+    if open_places and (schema.entangled or "" in open_places):
         return
-    for problem in check_input(schema, _plain(value)):
-        if problem.code not in {"value_missing", "value_unknown"} and any(
-            _overlap(problem.pointer, place) for place in open_places
-        ):
+    plain = _plain(value)
+    found = (
+        violations(schema.validator, plain)
+        if schema.validator is not None
+        else check_input(schema.schema, plain)
+    )
+    for problem in found:
+        of_members = problem.code in {"value_missing", "value_unknown"}
+        if any(_hangs_on(problem.pointer, place, of_members) for place in open_places):
             continue
-        if any(problem.pointer.startswith(f"{place}/") for place in open_places):
-            continue
-        parts = _parts(problem.pointer, value)
         message = f"the task does not take this input: {problem.message}"
-        findings.add((*where, *parts), "input_does_not_fit", message)
+        findings.add((*where, *_parts(problem.pointer, value)), "input_does_not_fit", message)
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+def _hangs_on(place: str, open_place: str, of_members: bool) -> bool:
+    """Whether a problem may be gone once an open place has its value.
+
+    Which members there are does not hang on what is in them.
+    """
+    if place.startswith(f"{open_place}/"):
+        return True
+    return not of_members and (place == open_place or open_place.startswith(f"{place}/"))
 
 
 def _open_places(value: Json, where: Parts) -> Iterator[Parts]:
@@ -95,14 +130,12 @@ def _plain(value: Json) -> Json:
     return value
 
 
-def _entangled(schema: Json, depth: int = 0) -> bool:
+def _has(schema: Json, keywords: frozenset[str]) -> bool:
     if isinstance(schema, dict):
-        return not _ENTANGLED.isdisjoint(schema) or any(
-            _entangled(member, depth + 1) for member in schema.values()
+        return not keywords.isdisjoint(schema) or any(
+            _has(member, keywords) for member in schema.values()
         )
-    if isinstance(schema, list):
-        return depth > MAX_DEPTH or any(_entangled(item, depth + 1) for item in schema)
-    return False
+    return isinstance(schema, list) and any(_has(item, keywords) for item in schema)
 
 
 def _parts(where: str, value: Json) -> Parts:

@@ -60,9 +60,7 @@ def _head(term: Term) -> str | None:
     return term.path[0] if term.path is not None else None
 
 
-def _check_result(
-    term: Term, place: Place, where: Parts, scope: Scope, findings: Findings
-) -> None:
+def _check_result(term: Term, place: Place, where: Parts, scope: Scope, findings: Findings) -> None:
     """A condition or the items of a ``forEach`` that is a field of another type."""
     if place.kind == "mapping" or term.path is None or len(term.path) < 2:  # noqa: PLR2004 (a field)
         return

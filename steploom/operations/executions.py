@@ -16,7 +16,13 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from definitions.errors import ConflictError, NotFoundError, RefusedError, UnreachableError
+from definitions.errors import (
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    SteploomError,
+    UnreachableError,
+)
 from definitions.names import QUERY_STATE, UPDATE_DECIDE
 from steploom.operations.temporal import find_run, unreachable
 
@@ -33,6 +39,8 @@ POLL = 0.25
 _ANSWER = 20.0
 #: Seconds for the record of a run that Temporal says has ended.
 _LAST_RECORD = 5.0
+#: Seconds between two questions to Temporal whether a run goes on at all.
+_LOOK = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +91,12 @@ async def watch(services: Services, org: Organization, name: str) -> AsyncIterat
 
     Raises:
         NotFoundError: No such run in this org.
+        SteploomError: It ended without a record of its end.
     """
     instance = await _await_record(services, org, name)
     handle = services.client.get_workflow_handle(instance.execution_id)
-    before, closed_at = "", 0.0
+    clock = asyncio.get_running_loop().time
+    before, look_at, closed_at = "", clock() + _LOOK, 0.0
     while True:
         state = await _state(handle)
         # Read after the query: what the run says must not be newer than what it wrote.
@@ -98,12 +108,15 @@ async def watch(services: Services, org: Organization, name: str) -> AsyncIterat
             yield snapshot
         if snapshot.instance.status.ended:
             return
-        # A run that was terminated, or lost its worker for good, ends without a record.
-        clock = asyncio.get_running_loop().time()
-        if closed_at == 0.0 and not state and await _is_closed(handle):
-            closed_at = clock
-        if closed_at and clock - closed_at > _LAST_RECORD:
-            return
+        # A run that was terminated, or that broke before its first record, ends without a record.
+        if not closed_at and clock() > look_at:
+            look_at = clock() + _LOOK
+            closed_at = clock() if await _is_closed(handle) else 0.0
+        if closed_at and clock() - closed_at > _LAST_RECORD:
+            raise SteploomError(
+                f"{instance.execution_id} has ended in Temporal, and its record does not say how",
+                hint=f"`temporal workflow show --workflow-id {instance.execution_id}` does",
+            )
         await asyncio.sleep(POLL)
 
 

@@ -20,7 +20,7 @@ class Order(BaseModel):
     amount: float
 
 
-@task("charge-card", retry={"maxAttempts": 3, "delay": "PT0.1S"})
+@task("charge-card")
 def charge_card(order: Order, context: TaskContext) -> dict[str, float]:
     """Charges a card; the second time it works."""
     if context.attempt == 1:
@@ -41,6 +41,7 @@ ORDER = {
         {
             "stepId": "charge",
             "taskId": "charge-card",
+            "retryPolicy": {"maxAttempts": 3, "delay": "PT0.1S"},
             "next": [
                 {"nextStepId": "review", "condition": "data.amount > 1000"},
                 {"nextStepId": "done"},
@@ -51,10 +52,7 @@ ORDER = {
             "taskId": "core.approval",
             "input": {
                 "title": "An order of ${input.amount}",
-                "form": {
-                    "type": "object",
-                    "properties": {"limit": {"type": "number"}},
-                },
+                "form": {"properties": {"limit": {"type": "number"}}},
             },
         },
         {"stepId": "done", "taskId": "core.noop"},

@@ -69,10 +69,9 @@ def test_a_run_started_by_temporals_command_line(live: Live) -> None:
 def test_search_attributes_and_summary_are_set_at_the_start(live: Live) -> None:
     """So that a run can be found in Temporal's own UI, and reads well there."""
     name = _start(live, LARGE, "--correlation-id", "c-1")
-    found = live.temporal(
-        *("workflow", "list", "--query"),
-        "SteploomDefinition = 'order' AND SteploomCorrelationId = 'c-1' AND SteploomOrg = 'default'",
-    )
+    wanted = {"Definition": "order", "CorrelationId": "c-1", "Org": "default", "Status": "running"}
+    query = " AND ".join(f"Steploom{key} = '{value}'" for key, value in wanted.items())
+    found = live.temporal("workflow", "list", "--query", query)
     assert [one["execution"]["workflowId"] for one in found] == [name]
     live.steploom("cancel", name)
 

@@ -17,7 +17,7 @@ STATUSES = {
 
 
 def test_the_demo_by_itself() -> None:
-    """It tells what it does, shows the record, takes less than a minute, and leaves nothing behind."""
+    """It tells what it does, shows the record, takes less than a minute, leaves no process."""
     with work_folder() as folder:
         began = time.monotonic()
         done = run_steploom(folder, "demo", timeout=180)
@@ -45,7 +45,7 @@ def test_the_demo_by_itself() -> None:
 
 
 def test_the_demo_on_a_running_dev(live: Live) -> None:
-    """It uses what runs, with a worker of its own, and leaves the runs where one can look at them."""
+    """It uses what runs, with a worker of its own, and leaves its runs there to be looked at."""
     done = run_steploom(live.folder, "demo", "--output", "json", timeout=180)
     assert done.code == 0, done
     result = json.loads(done.stdout)

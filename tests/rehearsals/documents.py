@@ -73,7 +73,7 @@ class _Writer:
                     {"nextStepId": target, "condition": condition},
                     {"nextStepId": later[0]},
                 ]
-            elif step["taskId"] == "core.set" and "c" in step["input"]:
+            elif step["taskId"] == "core.set" and "c" in step["input"] and "forEach" not in step:
                 back = {"nextStepId": ids[0], "condition": "variables.c < 3"}
                 step["next"] = [back, *({"nextStepId": one} for one in later[:1])]
         return steps

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command in an empty folder, with nothing of steploom's or Temporal's in the environment."""
+    """Runs a command in an empty folder, with nothing in the environment that leads anywhere."""
     for name in os.environ:
         if name.startswith(("STEPLOOM_", "TEMPORAL_")):
             monkeypatch.delenv(name)

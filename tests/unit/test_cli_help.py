@@ -1,4 +1,4 @@
-"""The command line as a newcomer meets it: help, versions, usage errors, and how soon it answers."""
+"""The command line as a newcomer meets it: help, usage errors, and how soon it answers."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import pytest
 from definitions.problem_examples import document_of
 from definitions.validation.api import validate
 
-
 #: Of the rules about what expressions read, which have tests of their own.
 OTHERS = {"error_without_failure", "undeclared_field", "impossible_field", "step_not_run_before"}
 

@@ -99,12 +99,13 @@ def test_targets_out_of_a_branch() -> None:
 
 def test_allowed_targets() -> None:
     """Forwards, backwards, to itself, and inside one branch."""
-    fork = noop(
-        "fork",
-        parallelBranches=[branch("l", noop("b"), noop("c", next=again("b")), noop("d"))],
-        next=again("fork"),
-    )
-    assert found(fork, noop("d2"), noop("last", next=again("fork")), noop("end")) == []
+
+    def again(target: str, onward: str) -> list[dict[str, str]]:
+        return [{"nextStepId": target, "condition": "data.again"}, {"nextStepId": onward}]
+
+    inner = branch("l", noop("b"), noop("c", next=again("b", "d")), noop("d"))
+    fork = noop("fork", parallelBranches=[inner], next=again("fork", "last"))
+    assert found(fork, noop("last", next=again("fork", "end")), noop("end")) == []
     assert found(noop("last", next=[])) == []
 
 

@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 DEFAULT = org_id("default")
 #: How long anything may take before a test gives up. Machines are slow at times; nothing is
 #: measured by it.
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 @dataclass(frozen=True)

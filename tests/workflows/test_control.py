@@ -175,7 +175,9 @@ async def test_pause_lets_the_running_step_finish(stack: Stack) -> None:
     """And starts no new one until ``resume``."""
     here = gate("pause")
     handle = await stack.start(
-        definition(step("call", "test.gate", input={"gate": "pause"}), step("after", "test.echo"))
+        definition(
+            step("call", "test.gate", input={"gate": "pause"}), step("after", "core.approval")
+        )
     )
     await soon(here.entered)
     assert await handle.execute_update(UPDATE_PAUSE) is True
@@ -197,6 +199,8 @@ async def test_pause_lets_the_running_step_finish(stack: Stack) -> None:
 
     assert await handle.execute_update(UPDATE_RESUME) is True
     assert await handle.execute_update(UPDATE_RESUME) is False
+    await stack.waits(handle, "after")
+    await stack.decide(handle, "after")
     await stack.result(handle)
     record = await stack.record(handle)
     assert record.instance.status == "completed"

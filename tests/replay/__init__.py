@@ -1,0 +1,1 @@
+"""Recorded histories of every release, replayed by the code as it is now."""
