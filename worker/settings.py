@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d+)?")
 
 
 class Settings(BaseSettings):
@@ -90,6 +93,14 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: str = Field(default="auto", description="console, json, or auto (by terminal).")
+
+    @field_validator("liveness_timeout", "graceful_shutdown", mode="before")
+    @classmethod
+    def _read_seconds(cls, value: object) -> object:
+        # From the environment everything is text, and pydantic reads no seconds out of text.
+        if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
+            return timedelta(seconds=float(value))
+        return value
 
     @field_validator("tasks", "http_allow", mode="before")
     @classmethod

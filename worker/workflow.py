@@ -183,7 +183,7 @@ class DefinitionWorkflow:
             started_at=workflow.now(),
             interpreter_version=INTERPRETER_VERSION,
         )
-        answer = await workflow.execute_local_activity(
+        pinning = workflow.start_local_activity(
             RESOLVE_ACTIVITY,
             request.to_json(),
             start_to_close_timeout=timedelta(seconds=60),
@@ -193,7 +193,15 @@ class DefinitionWorkflow:
             ),
             summary="pin the definition",
         )
-        resolved = ResolvedRun.model_validate(answer)
+        # A run that is cancelled so early is pinned all the same: without that there would be no
+        # record to say that it was cancelled.
+        cancelled = False
+        while not pinning.done():
+            try:
+                await asyncio.shield(pinning)
+            except asyncio.CancelledError:
+                cancelled = True
+        resolved = ResolvedRun.model_validate(pinning.result())
         if resolved.error is not None:
             self._show_refused(resolved)
             raise ApplicationError(
@@ -203,6 +211,8 @@ class DefinitionWorkflow:
                 non_retryable=True,
             )
         self._set_up(resolved, _new_state(resolved, request), [])
+        if cancelled and self._interpreter is not None:
+            self._interpreter.cancel()
 
     def _take_up(self, carried: RawValue) -> None:
         value, problem = _decode(carried)
@@ -214,6 +224,9 @@ class DefinitionWorkflow:
             records = _RECORDS.validate_python(value.get("records") or [])
         except ValidationError:
             # Not ours: a second argument that somebody gave. ``run`` says so.
+            return
+        if state.first_run_id != workflow.info().first_execution_run_id:
+            # Well made, but not by this chain of runs: its id was not known before it began.
             return
         self._set_up(resolved, state, records)
 

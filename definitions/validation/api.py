@@ -141,7 +141,7 @@ def _rules(
         partial(check_triggers, outline),
         partial(check_rollback, outline),
         partial(check_reachability, flow),
-        partial(check_loops, flow),
+        partial(check_loops, flow, scope),
         partial(check_falling_into_handlers, flow),
         partial(check_shadowed_handlers, flow),
         partial(check_choices, flow, scope),

@@ -111,6 +111,21 @@ def _terms_of(step: RawStep) -> tuple[dict[str | int, Term], Place | None]:
     return found, at
 
 
+def always_matches(steps: Iterable[RawStep], scope: Scope) -> bool:
+    """Whether in each of these steps some entry of ``next`` is sure to match."""
+    budget = _MAX_EVALUATIONS
+    for step in steps:
+        entries = list(objects_in(step.value.get("next")))
+        if not entries or any(entry.get("condition") is None for _, entry in entries):
+            continue
+        terms, place = _terms_of(step)
+        tried = _Trial([terms[index] for index, _ in entries if index in terms], scope, place)
+        budget -= tried.size
+        if tried.size == 0 or budget < 0 or not tried.run()[0]:
+            return False
+    return True
+
+
 class _Trial:
     """The conditions on all combinations. ``size`` is 0 where there are too many to try."""
 

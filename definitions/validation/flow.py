@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from definitions.terms import reads
+from definitions.validation.choices import always_matches
 from definitions.validation.graph import may_be_handled
 from definitions.validation.outline import object_of, objects_in, text_of
 from definitions.validation.parsed import expressions_at, own_places
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from definitions.validation.findings import Findings, Parts
     from definitions.validation.graph import Flow, Graph
     from definitions.validation.outline import RawStep, StepList
+    from definitions.validation.shapes import Scope
 
 #: How many steps of a loop a sentence names.
 _NAMED = 5
@@ -33,16 +35,19 @@ def check_reachability(flow: Flow, findings: Findings) -> None:
                 )
 
 
-def check_loops(flow: Flow, findings: Findings) -> None:
+def check_loops(flow: Flow, scope: Scope, findings: Findings) -> None:
     """From every loop a way leads to an end.
 
-    A failure is a way out where something takes it: a step around the list, or the document.
+    A failure is a way out where something takes it: a step around the list, or the document. Where
+    all conditions of a ``next`` may be false, the loop ends there, and that is another rule's.
     """
     for steps in flow.outline.lists:
         if _failure_is_taken(steps, flow):
             continue
         graph = flow.of(steps)
         for loop in graph.loops(graph.trapped()):
+            if not always_matches((steps.steps[position] for position in loop), scope):
+                continue
             names = [steps.steps[position].step_id or "?" for position in loop]
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             message = f"no way leads out of the loop of {', '.join(names[:_NAMED])}{more}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from definitions.validation.graph import may_be_handled
-from definitions.validation.outline import object_of, text_of
+from definitions.validation.outline import object_of, objects_in, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from definitions.tasks import TaskSpec
     from definitions.terms import Path
     from definitions.validation.graph import Flow
-    from definitions.validation.outline import RawStep
+    from definitions.validation.outline import RawStep, StepList
     from definitions.validation.places import Place
 
 #: Members by which a schema says more than its ``properties`` do.
@@ -152,6 +152,8 @@ _BUILTIN: dict[str, Shape] = {
         sure=False,
     ),
 }
+#: What an approval returns that fails when it is rejected.
+_APPROVED: JsonObject = {"decision": {"enum": ["approved"]}}
 _STEP = ("status", "startedAt", "completedAt", "error", "errors", "compensated")
 _SCOPE: dict[str, Shape] = {
     "workflow": Shape(
@@ -232,11 +234,27 @@ class Scope:
             spec = self._catalogue.get(step.task_id or "")
             schema = spec.output_schema if spec is not None else None
             shape = Shape(schema, sure=False) if schema is not None else _ANYTHING
+        if step.task_id == "core.approval" and _rejection_fails(step):
+            members = {**shape.schema["properties"], **_APPROVED}
+            shape = Shape({**shape.schema, "properties": members}, sure=False)
         if step.branches:
-            shape = _with_branches(_stored(shape), step)
+            shape = self._with_branches(_stored(shape), step)
         if step.value.get("forEach") is not None:
             shape = Shape({"type": "array", "items": shape.schema}, shape.sure)
         return shape
+
+    def _with_branches(self, shape: Shape, step: RawStep) -> Shape:
+        """The task's output with those of the branches laid over it."""
+        if types_of(shape.schema) != _ONLY_OBJECT or not _OPEN.isdisjoint(shape.schema):
+            return _ANYTHING
+        members = dict(shape.schema.get("properties") or {})
+        sure = shape.sure
+        branches = [branch for _, branch in objects_in(step.value.get("parallelBranches"))]
+        for branch, steps in zip(branches, step.branches, strict=True):
+            last = self._stored(steps.steps[-1]) if _is_straight(steps) else _ANYTHING
+            members[text_of(branch, "branchId") or ""] = last.schema
+            sure = sure and last.sure
+        return Shape({**shape.schema, "properties": members}, sure)
 
     def _output(self, step: RawStep) -> Shape:
         """What goes through the ``output`` mapping, or the raw output where there is none."""
@@ -295,17 +313,18 @@ class Scope:
         return Shape(_object(*names, closed=True))
 
 
-def _with_branches(shape: Shape, step: RawStep) -> Shape:
-    branches = step.value.get("parallelBranches")
-    names = [
-        text_of(branch, "branchId") or ""
-        for branch in (branches if isinstance(branches, list) else [])
-        if isinstance(branch, dict)
-    ]
-    if types_of(shape.schema) != _ONLY_OBJECT or not _OPEN.isdisjoint(shape.schema):
-        return _ANYTHING
-    members = {**(shape.schema.get("properties") or {}), **{name: {} for name in names}}
-    return Shape({**shape.schema, "properties": members}, shape.sure)
+def _rejection_fails(step: RawStep) -> bool:
+    """Whether only an approval can end the step well."""
+    given = step.value.get("input")
+    return isinstance(given, dict) and given.get("onRejected", "fail") == "fail"
+
+
+def _is_straight(steps: StepList) -> bool:
+    """Whether the list can only end with its last step."""
+    return bool(steps.steps) and all(
+        step.value.get("next") is None and step.value.get("onFailure") is None
+        for step in steps.steps
+    )
 
 
 def _stored(shape: Shape) -> Shape:

@@ -88,6 +88,9 @@ def _said(info: CodeInfo) -> Problem:
     """The problem that the example has."""
     catalogue = None
     if info.catalogue is not None:
-        catalogue = {name: TaskSpec(task_id=name) for name in info.catalogue}
+        catalogue = {
+            name: TaskSpec(task_id=name, input_schema=schema)
+            for name, schema in info.catalogue.items()
+        }
     found = validate(document_of(info.document or {}), catalogue=catalogue).problems
     return next(problem for problem in found if problem.code == info.code)

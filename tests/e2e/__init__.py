@@ -1,0 +1,1 @@
+"""The whole, started as a newcomer starts it."""

@@ -35,11 +35,12 @@ def _answers(*, hang: bool = True) -> SearchStrategy[list[Object]]:
     )
     timely = st.builds(
         lambda answer, after: {**answer, "after": after},
-        st.one_of(returned, returned, thrown, st.just({"echo": True})),
+        st.one_of(returned, returned, returned, thrown, st.just({"echo": True})),
         _DURATIONS,
     )
-    mixed = st.one_of(timely, timely, timely, st.just({"hang": True})) if hang else timely
-    return st.lists(mixed, min_size=1, max_size=3)
+    answers = st.lists(timely, min_size=1, max_size=3)
+    hanging = answers.map(lambda some: [*some[:-1], {"hang": True}])
+    return st.one_of(answers, answers, answers, answers, answers, hanging) if hang else answers
 
 
 class _Writer:
@@ -73,9 +74,9 @@ class _Writer:
                     {"nextStepId": target, "condition": condition},
                     {"nextStepId": later[0]},
                 ]
-            elif step["taskId"] == "core.set" and "c" in step["input"] and "forEach" not in step:
+            elif later and "c" in step.get("input", {}) and "forEach" not in step:
                 back = {"nextStepId": ids[0], "condition": "variables.c < 3"}
-                step["next"] = [back, *({"nextStepId": one} for one in later[:1])]
+                step["next"] = [back, {"nextStepId": later[0]}]
         return steps
 
     def step(self, depth: int) -> Object:
@@ -128,9 +129,8 @@ class _Writer:
             "approvalsRequired": self.draw(st.integers(min_value=1, max_value=2)),
             "onRejected": self.draw(st.sampled_from(["fail", "continue"])),
         }
-        step = {"stepId": name, "taskId": "core.approval", "input": given}
-        if self.one_in(2):
-            step["timeout"] = f"PT{self.draw(st.integers(min_value=5, max_value=15))}S"
+        step: Object = {"stepId": name, "taskId": "core.approval", "input": given}
+        step["timeout"] = f"PT{self.draw(st.integers(min_value=5, max_value=15))}S"
         return step
 
     def each(self, name: str, depth: int) -> Object:
@@ -165,9 +165,10 @@ class _Writer:
         """Gives a step an ``onFailure``, now and then."""
         what = self.draw(st.integers(min_value=0, max_value=5))
         later = ids[ids.index(step["stepId"]) + 1 :]
-        if what == 0:
+        if what > 2:
+            # Often enough that most runs come further than to their first failure.
             step["onFailure"] = {"action": "continue"}
-        elif what == 1 and later:
+        elif what == 2 and later:
             condition = {"errorType": self.draw(_ERRORS), "nextStepId": later[-1]}
             step["onFailure"] = {"errorHandler": {"conditions": [condition]}}
 

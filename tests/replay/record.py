@@ -206,14 +206,17 @@ RUNS: dict[str, Callable[[Stack], Awaitable[Handle]]] = {
 
 async def record(stack: Stack, folder: Path) -> None:
     """Writes a history for each of ``RUNS``."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, begin in RUNS.items():
         handle = await begin(stack)
         await stack.end(handle)
         latest = stack.client.get_workflow_handle(handle.id)
         history = scrubbed((await latest.fetch_history()).to_json_dict())
-        text = json.dumps({"id": f"recorded-{name}", "history": history}, indent=1, sort_keys=True)
-        folder.joinpath(f"{name}.json").write_text(text + "\n", "utf-8")
+        _write(folder / f"{name}.json", {"id": f"recorded-{name}", "history": history})
+
+
+def _write(file: Path, recorded: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def scrubbed(value: Any) -> Any:

@@ -71,7 +71,7 @@ def test_there_are_histories() -> None:
 
 @pytest.mark.parametrize("sandbox", [True, False], ids=["sandboxed", "unsandboxed"])
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
-async def test_a_recorded_history_replays(file: Path, sandbox: bool) -> None:  # noqa: FBT001
+async def test_a_recorded_history_replays(file: Path, sandbox: bool) -> None:
     """The same commands in the same order."""
     await replay(load(file), sandbox=sandbox)
 
@@ -86,7 +86,7 @@ def _scheduled(recorded: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sandbox", [True, False], ids=["sandboxed", "unsandboxed"])
-async def test_a_history_with_another_order_of_commands_fails(sandbox: bool) -> None:  # noqa: FBT001
+async def test_a_history_with_another_order_of_commands_fails(sandbox: bool) -> None:
     """Two activities of a good history swapped."""
     recorded = load(HISTORIES / "v0.1.0" / "plain.json")
     changed = copy.deepcopy(recorded)

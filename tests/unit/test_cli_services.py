@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from definitions.errors import (
+    ConflictError,
+    InvalidDocumentError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    SteploomError,
+    UnreachableError,
+)
+from definitions.problems import Problem
 from steploom import devinfo
 from steploom.cli.errors import exit_code
 from steploom.services import load_settings, resolve_settings
@@ -157,18 +167,19 @@ def test_what_dev_runs_here_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert found.temporal_address is None, "left to Temporal's own configuration"
 
 
-def test_every_error_has_an_exit_code() -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidDocumentError([Problem(pointer="", code="empty", message="it is empty")]), 2),
+        (InvalidInputError("no"), 2),
+        (NotFoundError("definition", "no"), 3),
+        (UnreachableError("Postgres", "no"), 4),
+        (ConflictError("no"), 5),
+        (RefusedError("no"), 5),
+        (SteploomError("no"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_has_an_exit_code(error: SteploomError, code: int) -> None:
     """The table of the documentation."""
-    from definitions import errors  # noqa: PLC0415 (by its names)
-
-    codes = {
-        errors.InvalidDocumentError: 2,
-        errors.InvalidInputError: 2,
-        errors.NotFoundError: 3,
-        errors.UnreachableError: 4,
-        errors.ConflictError: 5,
-        errors.RefusedError: 5,
-        errors.SteploomError: 1,
-    }
-    for kind, code in codes.items():
-        assert exit_code(kind.__new__(kind)) == code
+    assert exit_code(error) == code

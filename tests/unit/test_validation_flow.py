@@ -77,7 +77,10 @@ def test_unreachable_steps(steps: list[Any], members: dict[str, Any], expected: 
     ("steps", "members", "expected"),
     [
         ([noop("a", next=to("a"))], {}, ["/steps/0"]),
-        ([noop("a", next=to("a if data.x"))], {}, ["/steps/0"]),
+        ([noop("a", next=to("a if data.x"))], {}, []),
+        ([noop("a", next=to("a if data.x", "a if !data.x"))], {}, ["/steps/0"]),
+        ([noop("a", next=to("b if data.x > 1", "a if data.x <= 1")), noop("b", next=to("a"))], {},
+         ["/steps/0"]),
         ([noop("a"), noop("b"), noop("c", next=to("b"))], {}, ["/steps/1"]),
         ([noop("a", next=to("a if data.x", "b")), noop("b")], {}, []),
         ([noop("a", next=to("a"), onFailure=handler("b")), noop("b")], {}, []),
@@ -236,6 +239,17 @@ def test_transitions_that_are_never_taken(entries: list[str], expected: list[int
     assert found(noop("a", next=to(*entries)), noop("b"), inputSchema=SCHEMA) == [
         (f"/steps/0/next/{index}", "transition_never_taken") for index in expected
     ]
+
+
+def test_an_approval_that_fails_when_rejected_can_only_be_approved() -> None:
+    """One condition is enough there, and two are needed with ``onRejected: continue``."""
+    ask: dict[str, Any] = {"stepId": "ask", "taskId": "core.approval", "input": {}}
+    ask["next"] = to("b if output.decision == 'approved'")
+    assert found(ask, noop("b")) == []
+    ask["input"] = {"onRejected": "continue"}
+    assert found(ask, noop("b")) == [("/steps/0/next", "transitions_not_exhaustive")]
+    ask["next"] += to("b if output.decision == 'rejected'")
+    assert found(ask, noop("b")) == []
 
 
 def test_choices_of_any_size_are_tried_in_bounds() -> None:

@@ -32,7 +32,8 @@ VALUES = st.sampled_from(
 )  # fmt: skip
 CONDITIONS = st.sampled_from(
     ["input.amount > 1000", "input.amount <= 1000", "input.vip", "!input.vip",
-     "input.role == 'admin'", "variables.n < 3", "input.items.exists(i, i == 1)", "has(input.name)", "status == 'running'",
+     "input.role == 'admin'", "variables.n < 3", "input.items.exists(i, i == 1)", "has(input.name)",
+     "status == 'running'",
      "input.name.startsWith('a')", "data.vip || size(input.items) > 2", "has(error.type)"]
 )  # fmt: skip
 MAPPINGS = st.one_of(VALUES, st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3))

@@ -32,11 +32,15 @@ def gate(name: str) -> Gate:
 
 
 class Order(BaseModel):
+    """The input of ``test.quote``."""
+
     amount: float = Field(gt=0)
     currency: str = "EUR"
 
 
 class Quote(BaseModel):
+    """Its output."""
+
     total: float
     currency: str
 
@@ -102,7 +106,7 @@ async def context(_given: Any, context: TaskContext) -> dict[str, Any]:
 
 
 @task("test.remember")
-def remember(given: Failing, context: TaskContext) -> dict[str, Any]:
+def remember(given: Failing, context: TaskContext) -> Any:
     """Fails as it is told, and remembers the idempotency key of each attempt."""
     seen = REMEMBERED.setdefault(context.execution_id, [])
     seen.append((context.attempt, context.idempotency_key))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import CancelledError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError
 
 from adapters.temporal.connection import TemporalConnection, connect
@@ -156,6 +156,32 @@ async def test_cancelling_a_run_that_has_hardly_begun(stack: Stack) -> None:
         await cancelled(stack, handle)
 
 
+@pytest.mark.parametrize("start", [{"definition": definition(step("a", "core.approval"))}, {}])
+async def test_cancelling_a_run_that_no_worker_has_seen(
+    stack: Stack, start: dict[str, Any]
+) -> None:
+    """It is pinned all the same, so that there is a record to say that it was cancelled.
+
+    One that could not have begun anyway fails, for its own reason.
+    """
+    queue = f"late-{uuid4().hex[:8]}"
+    late = Stack(stack.client, stack.database, stack.url, queue)
+    handle = await late.start_with(start)
+    await handle.cancel()
+    async with stack.worker(task_queue=queue):
+        cause = await late.end(handle)
+    record = await late.record(handle)
+    assert record.steps == []
+    if start:
+        assert isinstance(cause, CancelledError), repr(cause)
+        assert record.instance.status == "cancelled"
+        assert record.event("workflow.completed")["outcome"] == "cancelled"
+    else:
+        assert isinstance(cause, ApplicationError)
+        assert cause.type == "InputError"
+        assert record.instance.status == "failed"
+
+
 async def test_a_cancelled_run_is_rolled_back_where_it_says_so(stack: Stack) -> None:
     """``rollback.on`` names ``cancelled``; the run still ends cancelled."""
     handle = await stack.start(
@@ -275,7 +301,8 @@ async def test_search_attributes_tell_what_runs(stack: Stack) -> None:
     async def shown() -> dict[str, str]:
         known = (await handle.describe()).typed_search_attributes
         keys = {name: SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES}
-        return {name: known[key] for name, key in keys.items() if key in known}
+        values = {name: known.get(key) for name, key in keys.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     expected = {
         SEARCH_DEFINITION: document["workflowId"],

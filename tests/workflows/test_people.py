@@ -72,7 +72,7 @@ async def test_an_approval_waits_for_a_person(stack: Stack) -> None:
     assert approval["approver"] == "ann"
     assert approval["comment"] == "fine"
     assert approval["payload"] is None
-    assert datetime.fromisoformat(approval["decidedAt"])
+    assert datetime.fromisoformat(approval["decidedAt"]).tzinfo is not None
     assert len(approval["decisions"]) == 1
 
     record = await stack.record(handle)

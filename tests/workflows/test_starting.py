@@ -1,4 +1,4 @@
-"""Runs that anybody could start, with anything at all: each ends at once, with its reason on record.
+"""Runs that anybody could start, with anything at all: each ends at once and says why on record.
 
 Nothing that a client sends may leave a run whose workflow task fails for ever.
 """
@@ -13,8 +13,10 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.common import RawValue
 
+from definitions.calls import ResolvedRun
 from definitions.names import UPDATE_PAUSE, UPDATE_RESUME
 from tests.workflows.documents import definition, step
+from worker.interpreter.state import Frame, RunState, dump_state
 
 if TYPE_CHECKING:
     from temporalio.exceptions import ApplicationError
@@ -127,6 +129,30 @@ async def test_more_than_one_argument(stack: Stack, more: list[Any]) -> None:
     """The second one is ours, for runs that continue; nobody else's is taken for it."""
     start = {"definition": definition(step("only"))}
     error, _ = await refused(stack, await stack.start_with(start, *more), "InputError")
+    assert "takes one argument" in error.message
+
+
+async def test_a_state_that_somebody_else_made_is_not_taken_up(stack: Stack) -> None:
+    """However well made: it could name another org, or a definition that was never checked."""
+    document = definition(step("only"))
+    instance = (await stack.run(document))[1].instance
+    now = instance.started_at
+    state = RunState(
+        org_id=instance.org_id,
+        instance_id=instance.id,
+        execution_id=instance.execution_id,
+        first_run_id=instance.first_run_id,
+        workflow_id=instance.workflow_id,
+        version=instance.version,
+        started_at=now,
+        input={},
+        variables={},
+        main=Frame(prefix="", position="only", data={}),
+    )
+    run = ResolvedRun(org_id=instance.org_id, instance_id=instance.id, document=document)
+    carried = {"run": run.to_json(), "state": dump_state(state), "records": []}
+    handle = await stack.start_with({"definition": document}, carried)
+    error, _ = await refused(stack, handle, "InputError")
     assert "takes one argument" in error.message
 
 
