@@ -5,8 +5,6 @@ Both are safe to repeat: every id is deterministic, so a second time finds what 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -27,7 +25,7 @@ from definitions.records import (
     RunRef,
     RunStarted,
 )
-from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest
+from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest, request_hash
 from definitions.statuses import InstanceStatus
 from definitions.validation.api import parse_definition
 from definitions.walk import asks_people, task_ids
@@ -202,6 +200,9 @@ def _read_definition(version: StoredVersion) -> Definition:
 
 
 def _parse_start(request: ResolveRequest) -> StartRequest:
+    if request.failed is not None:
+        failed = request.failed
+        raise _StartRefusedError(failed.type, failed.message, failed.details)
     if request.problem is not None:
         raise _StartRefusedError("InputError", f"the start object is unusable: {request.problem}")
     try:
@@ -252,7 +253,6 @@ def _ref(request: ResolveRequest, org: UUID, workflow_id: str, version: str) -> 
 def _started(
     request: ResolveRequest, start: StartRequest | None, ref: RunRef, version: StoredVersion | None
 ) -> RunStarted:
-    text = json.dumps(request.start, sort_keys=True, ensure_ascii=False)
     return RunStarted(
         ref=ref,
         definition_id=version.definition_id if version else None,
@@ -265,7 +265,7 @@ def _started(
         external_id=start.external_id if start else None,
         user_id=start.user_id if start else None,
         idempotency_key=start.idempotency_key if start else None,
-        request_hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        request_hash=request_hash(request.start),
         metadata=start.metadata if start else {},
         tags=start.tags if start else {},
         interpreter_version=request.interpreter_version,

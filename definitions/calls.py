@@ -53,10 +53,15 @@ class FailureDetails(_Payload):
 
 
 class ResolveRequest(_Payload):
-    """What a run was started with. ``problem`` says why ``start`` could not even be decoded."""
+    """What a run was started with.
+
+    ``problem`` says why ``start`` could not even be decoded. ``failed``: the run was resolved and
+    then could not be set up; all that is left is to have that on record.
+    """
 
     start: Any = None
     problem: str | None = None
+    failed: ErrorInfo | None = None
     execution_id: str
     first_run_id: str
     started_at: datetime

@@ -41,6 +41,13 @@ class ErrorInfo(_Record):
     step_id: str | None = None
     attempts: int | None = None
 
+    def as_seen(self) -> dict[str, Any]:
+        """The error as expressions see it: every member is there, null where it is not known.
+
+        So ``error.code == '502'`` is simply false of an error without a code.
+        """
+        return self.model_dump(mode="json", by_alias=True)
+
 
 class Evaluated(_Record):
     """One condition that was evaluated: its text, the values that it read, what came out.

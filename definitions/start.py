@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -56,3 +58,9 @@ class StartRequest(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The object as Temporal's CLI takes it, absent fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def request_hash(start: Any) -> str:
+    """What tells one start object (as JSON values) from another under the same idempotency key."""
+    text = json.dumps(start, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

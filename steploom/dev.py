@@ -25,7 +25,7 @@ from definitions.errors import UnreachableError
 from steploom import devinfo
 from steploom.devinfo import DevInfo
 from steploom.devworker import DevWorker
-from worker.process import temporal_connection
+from worker.connections import temporal_connection
 from worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 from adapters.temporal.connection import connect
 from adapters.temporal.pollers import pollers
 from definitions.errors import SteploomError
-from worker.process import temporal_connection
+from worker.connections import temporal_connection
 from worker.settings import Settings
 
 #: Twice the length of a long poll.

@@ -161,6 +161,7 @@ async def _open_postgres(
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
     from adapters.postgres.schema import check_schema  # noqa: PLC0415
+    from worker.connections import database_url  # noqa: PLC0415
 
     database = Database(database_url(settings), pool_size=_POOL_SIZE)
     await exits.enter_async_context(database)
@@ -175,24 +176,10 @@ async def open_temporal(settings: Settings) -> Client:
         UnreachableError: None is set up, or it does not answer.
     """
     require(settings, {"temporal"})
-    from adapters.temporal.connection import (  # noqa: PLC0415 (see the module's docstring)
-        TemporalConnection,
-        connect,
-    )
+    from adapters.temporal.connection import connect  # noqa: PLC0415 (see the module's docstring)
+    from worker.connections import temporal_connection  # noqa: PLC0415
 
-    # Not worker.process's: importing the worker costs more than everything else here together.
-    key = settings.temporal_api_key
-    return await connect(
-        TemporalConnection(
-            address=settings.temporal_address,
-            namespace=settings.temporal_namespace,
-            api_key=key.get_secret_value() if key is not None else None,
-            tls=settings.temporal_tls,
-            tls_ca=settings.temporal_tls_ca,
-            tls_cert=settings.temporal_tls_cert,
-            tls_key=settings.temporal_tls_key,
-        )
-    )
+    return await connect(temporal_connection(settings))
 
 
 def require(settings: Settings, needs: Collection[Service] = BOTH) -> None:
@@ -201,26 +188,15 @@ def require(settings: Settings, needs: Collection[Service] = BOTH) -> None:
     Raises:
         UnreachableError: They don't; the first of them.
     """
-    if "postgres" in needs:
-        database_url(settings)
+    if "postgres" in needs and settings.database_url is None:
+        raise UnreachableError(
+            "Postgres",
+            "no Postgres is set up, and no `steploom dev` runs in this folder",
+            hint=_START_HINT + "STEPLOOM_DATABASE_URL",
+        )
     if "temporal" in needs and settings.temporal_address is None and not _temporal_configured():
         raise UnreachableError(
             "Temporal",
             "no Temporal is set up, and no `steploom dev` runs in this folder",
             hint=_START_HINT + "STEPLOOM_TEMPORAL_ADDRESS",
         )
-
-
-def database_url(settings: Settings) -> str:
-    """Where Postgres is.
-
-    Raises:
-        UnreachableError: None is set up.
-    """
-    if settings.database_url is None:
-        raise UnreachableError(
-            "Postgres",
-            "no Postgres is set up, and no `steploom dev` runs in this folder",
-            hint=_START_HINT + "STEPLOOM_DATABASE_URL",
-        )
-    return settings.database_url.get_secret_value()

@@ -26,9 +26,9 @@ from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
-from adapters.temporal.connection import TemporalConnection, connect
+from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
-from definitions.errors import UnreachableError
+from worker.connections import database_url, temporal_connection
 from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
@@ -54,35 +54,6 @@ PASSED_THROUGH = (
     "whenever",  # the same
     "semver",  # pure
 )
-
-
-def temporal_connection(settings: Settings) -> TemporalConnection:
-    """Where the settings say that Temporal is."""
-    key = settings.temporal_api_key
-    return TemporalConnection(
-        address=settings.temporal_address,
-        namespace=settings.temporal_namespace,
-        api_key=key.get_secret_value() if key is not None else None,
-        tls=settings.temporal_tls,
-        tls_ca=settings.temporal_tls_ca,
-        tls_cert=settings.temporal_tls_cert,
-        tls_key=settings.temporal_tls_key,
-    )
-
-
-def database_url(settings: Settings) -> str:
-    """Where the settings say that Postgres is.
-
-    Raises:
-        UnreachableError: They don't say.
-    """
-    if settings.database_url is None:
-        raise UnreachableError(
-            "Postgres",
-            "no Postgres is set up",
-            hint="start one with `steploom dev`, or set STEPLOOM_DATABASE_URL",
-        )
-    return settings.database_url.get_secret_value()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,14 +36,14 @@ with workflow.unsafe.imports_passed_through():
         UPDATE_RESUME,
         WORKFLOW_TYPE,
     )
-    from definitions.records import Record
+    from definitions.records import ErrorInfo, Record
     from definitions.statuses import InstanceStatus
+    from worker.interpreter.begin import new_state
     from worker.interpreter.interpreter import Interpreter, public_summary
     from worker.interpreter.people import DecisionRequest
     from worker.interpreter.plan import make_plan
     from worker.interpreter.state import (
         INTERPRETER_VERSION,
-        Frame,
         RunState,
         dump_state,
         load_state,
@@ -183,25 +183,7 @@ class DefinitionWorkflow:
             started_at=workflow.now(),
             interpreter_version=INTERPRETER_VERSION,
         )
-        pinning = workflow.start_local_activity(
-            RESOLVE_ACTIVITY,
-            request.to_json(),
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(milliseconds=200),
-                maximum_interval=timedelta(seconds=10),
-            ),
-            summary="pin the definition",
-        )
-        # A run that is cancelled so early is pinned all the same: without that there would be no
-        # record to say that it was cancelled.
-        cancelled = False
-        while not pinning.done():
-            try:
-                await asyncio.shield(pinning)
-            except asyncio.CancelledError:
-                cancelled = True
-        resolved = ResolvedRun.model_validate(pinning.result())
+        resolved, cancelled = await _resolve(request)
         if resolved.error is not None:
             self._show_refused(resolved)
             raise ApplicationError(
@@ -210,7 +192,12 @@ class DefinitionWorkflow:
                 type=resolved.error.type,
                 non_retryable=True,
             )
-        self._set_up(resolved, _new_state(resolved, request), [])
+        try:
+            self._set_up(resolved, request, [])
+        except Exception as error:
+            failed = ErrorInfo(type="InternalError", message=f"{type(error).__name__}: {error}")
+            await _resolve(request.model_copy(update={"failed": failed}))
+            raise
         if cancelled and self._interpreter is not None:
             self._interpreter.cancel()
 
@@ -230,12 +217,28 @@ class DefinitionWorkflow:
             return
         self._set_up(resolved, state, records)
 
-    def _set_up(self, resolved: ResolvedRun, state: RunState, records: list[Record]) -> None:
+    def _set_up(
+        self, resolved: ResolvedRun, origin: ResolveRequest | RunState, records: list[Record]
+    ) -> None:
+        """Makes everything ready to run. ``origin``: the run's beginning, or where it stood."""
+        if resolved.org_id is None or resolved.instance_id is None:
+            raise AssertionError("a resolved run has an org and an instance")
         catalogue = {spec.task_id: spec for spec in resolved.tasks}
         plan = make_plan(resolved.document or {}, catalogue)
-        if state.main.position == "" and not state.main.ended:
-            state.main.position = plan.main.first
-            state.variables = dict(plan.definition.variables)
+        state = (
+            origin
+            if isinstance(origin, RunState)
+            else new_state(
+                plan,
+                org_id=resolved.org_id,
+                instance_id=resolved.instance_id,
+                execution_id=origin.execution_id,
+                first_run_id=origin.first_run_id,
+                started_at=origin.started_at,
+                input=dict(resolved.input or {}),
+                correlation_id=resolved.correlation_id,
+            )
+        )
         host = TemporalHost(
             state.ref,
             liveness_timeout=timedelta(seconds=resolved.liveness_timeout),
@@ -346,23 +349,27 @@ class DefinitionWorkflow:
             )
 
 
-def _new_state(resolved: ResolvedRun, request: ResolveRequest) -> RunState:
-    if resolved.org_id is None or resolved.instance_id is None:
-        raise AssertionError("a resolved run has an org and an instance")
-    given = dict(resolved.input or {})
-    return RunState(
-        org_id=resolved.org_id,
-        instance_id=resolved.instance_id,
-        execution_id=request.execution_id,
-        first_run_id=request.first_run_id,
-        workflow_id=resolved.workflow_id or "",
-        version=resolved.version or "",
-        started_at=request.started_at,
-        input=given,
-        variables={},
-        main=Frame(prefix="", position="", data=dict(given)),
-        correlation_id=resolved.correlation_id,
+async def _resolve(request: ResolveRequest) -> tuple[ResolvedRun, bool]:
+    """Has a run pinned and its first record written; also whether it was cancelled meanwhile."""
+    pinning = workflow.start_local_activity(
+        RESOLVE_ACTIVITY,
+        request.to_json(),
+        start_to_close_timeout=timedelta(seconds=60),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(milliseconds=200),
+            maximum_interval=timedelta(seconds=10),
+        ),
+        summary="pin the definition",
     )
+    # A run that is cancelled so early is pinned all the same: without that there would be no
+    # record to say that it was cancelled.
+    cancelled = False
+    while not pinning.done():
+        try:
+            await asyncio.shield(pinning)
+        except asyncio.CancelledError:
+            cancelled = True
+    return ResolvedRun.model_validate(pinning.result()), cancelled
 
 
 def _decode(raw: RawValue | None) -> tuple[Json, str | None]:

@@ -6,7 +6,6 @@ import re
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy.engine import make_url
 
 from definitions.errors import InvalidInputError, UnreachableError
 
@@ -41,6 +40,8 @@ def sqlalchemy_url(url: str) -> str:
 
 def with_database(url: str, name: str) -> str:
     """The address of another database on the same server."""
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 (slow to import, and rarely needed)
+
     changed = make_url(sqlalchemy_url(url)).set(database=name)
     return libpq_url(changed.render_as_string(hide_password=False))
 

@@ -66,9 +66,11 @@ def migrate(output: OutputOption = Format.TABLE) -> None:
     Safe to repeat, and to run several at once. Without Temporal, the schema is migrated anyway.
     """
     from adapters.postgres.migrate import upgrade  # noqa: PLC0415
-    from steploom.services import database_url, load_settings, resolve_settings  # noqa: PLC0415
+    from steploom.services import load_settings, resolve_settings  # noqa: PLC0415
 
     settings = resolve_settings(load_settings(), Path.cwd())
+    from worker.connections import database_url  # noqa: PLC0415
+
     before, after = upgrade(database_url(settings))
     registered, reason = asyncio.run(_register_search_attributes(settings))
     facts: dict[str, Any] = {

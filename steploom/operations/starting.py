@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,7 +32,7 @@ from definitions.names import (
 )
 from definitions.outputs import json_size
 from definitions.problems import Problem, pointer
-from definitions.start import MAX_RUN_VALUE_BYTES, StartRequest
+from definitions.start import MAX_RUN_VALUE_BYTES, StartRequest, request_hash
 from definitions.statuses import InstanceStatus
 from definitions.validation.api import validate
 from steploom.operations.temporal import has_pollers
@@ -137,7 +135,7 @@ async def start(
     """
     org = await services.store.find_org(request.org_id)
     plan = await _plan(services, org, request, catalogue)
-    digest = request_hash(request)
+    digest = request_hash(request.to_json())
     if request.idempotency_key is not None:
         if execution_id is not None:
             raise InvalidInputError(
@@ -260,15 +258,6 @@ async def _search_attributes(
             if value is not None
         ]
     )
-
-
-def request_hash(request: StartRequest) -> str:
-    """What tells one request from another under the same idempotency key.
-
-    As the worker computes it of the start object that it is handed (``activities.runs``).
-    """
-    text = json.dumps(request.to_json(), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _check_same(before: object, now: str, key: str) -> None:

@@ -137,7 +137,7 @@ class Interpreter:
         if state.cancelling and error.info.type != "WorkflowTimeout":
             self._end(InstanceStatus.CANCELLED)
             return
-        state.error, state.failure = error.info.to_json(), error.info.to_json()
+        state.error, state.failure = error.info.as_seen(), error.info.to_json()
         self._end(InstanceStatus.FAILED)
 
     def _end(self, status: InstanceStatus) -> None:

@@ -89,7 +89,9 @@ def check_decision(state: RunState, request: DecisionRequest) -> Unit:
         raise RefusedError(f"{request.approver} has decided on {unit.path} already")
     judged = request.decision == "approved" or request.payload is not None
     if wanted["form"] is not None and judged:
-        problems = check_input(wanted["form"], request.payload)
+        # Who only says yes has filled in nothing.
+        given = {} if request.payload is None else request.payload
+        problems = check_input(wanted["form"], given)
         if problems:
             sentences = "; ".join(f"{p.pointer or '/'}: {p.message}" for p in problems)
             raise RefusedError(f"the payload does not fit the form of {unit.path}: {sentences}")

@@ -120,7 +120,7 @@ def make_plan(document: JsonObject, catalogue: Mapping[str, TaskSpec]) -> Plan:
         catalogue: The task specs that the run pinned; a task that is missing there is remote, and
             its activity answers ``UnknownTask``.
     """
-    specs = tuple(sorted(spec.model_dump_json() for spec in catalogue.values()))
+    specs = tuple(sorted(spec.model_dump_json(by_alias=True) for spec in catalogue.values()))
     return _make_plan(json.dumps(document, ensure_ascii=False), specs)
 
 

@@ -211,7 +211,7 @@ class StepRunner:
             if active.deadline is not None and self._host.now() >= active.deadline:
                 # The item's time was up because the step's was, which no tolerance covers.
                 raise timed_out(f"step {step.step_id}", step.timeout) from None
-            active.failures.append({"index": index, **error.info.to_json()})
+            active.failures.append({"index": index, **error.info.as_seen()})
             if len(active.failures) > step.tolerated_failures:
                 raise
         active.units.remove(unit)
@@ -419,14 +419,14 @@ class StepRunner:
             StepError: Nothing in the step handles it.
         """
         frame, info = lane.frame, error.info
-        self._state.error = info.to_json()
+        self._state.error = info.as_seen()
         status = _failed_status(step, info)
         failed_view = step_view(
             status,
             started_at=active.started_at,
             completed_at=self._host.now(),
             output=(view or {}).get("output"),
-            error=info.to_json(),
+            error=info.as_seen(),
             errors=active.failures if step.items is not None else None,
         )
         frame.steps[step.step_id] = failed_view

@@ -1,0 +1,40 @@
+"""Where the settings say that Temporal and Postgres are. Light: it connects to neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.temporal.connection import TemporalConnection
+from definitions.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+
+def temporal_connection(settings: Settings) -> TemporalConnection:
+    """Where Temporal is."""
+    key = settings.temporal_api_key
+    return TemporalConnection(
+        address=settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        api_key=key.get_secret_value() if key is not None else None,
+        tls=settings.temporal_tls,
+        tls_ca=settings.temporal_tls_ca,
+        tls_cert=settings.temporal_tls_cert,
+        tls_key=settings.temporal_tls_key,
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """Where Postgres is.
+
+    Raises:
+        UnreachableError: None is set up.
+    """
+    if settings.database_url is None:
+        raise UnreachableError(
+            "Postgres",
+            "no Postgres is set up, and no `steploom dev` runs in this folder",
+            hint="start one with `steploom dev`, or set STEPLOOM_DATABASE_URL",
+        )
+    return settings.database_url.get_secret_value()
