@@ -291,7 +291,7 @@ def _event(
 ) -> AuditEvent:
     return AuditEvent(
         seq=seq,
-        event_id=event_id(ref.org_id, ref.first_run_id, "", 0, 0, kind),
+        event_id=event_id(ref.org_id, ref.first_run_id, kind),
         event_type=kind,
         occurred_at=request.started_at,
         data=workflow_event(

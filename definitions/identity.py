@@ -53,9 +53,9 @@ def attempt_id(instance: UUID, path: str, iteration: int, attempt: int) -> UUID:
 
 
 def event_id(
-    org: UUID, first_run_id: str, path: str, iteration: int, attempt: int, kind: str
+    org: UUID, first_run_id: str, kind: str, *, path: str = "", iteration: int = 0, attempt: int = 0
 ) -> UUID:
-    """The id of an audit event."""
+    """The id of an audit event; without a path, of one of the run itself."""
     return _derive("event", org, first_run_id, path, iteration, attempt, kind)
 
 

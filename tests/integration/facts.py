@@ -104,7 +104,7 @@ def audit(ref: RunRef, seq: int, event_type: str, **workflow: Any) -> AuditEvent
     """An audit event with these members of ``data.workflow``."""
     return AuditEvent(
         seq=seq,
-        event_id=event_id(ref.org_id, ref.first_run_id, "", 0, 0, event_type),
+        event_id=event_id(ref.org_id, ref.first_run_id, event_type),
         event_type=event_type,
         occurred_at=at(seq),
         data={

@@ -262,7 +262,7 @@ async def test_a_task_that_no_worker_serves_fails_its_step(stack: Stack, task_id
 async def test_input_that_does_not_fit_a_tasks_model_is_a_validation_error(stack: Stack) -> None:
     """With a pointer for each problem, and no second attempt."""
     error, record = await stack.run_failing(
-        definition(step("quote", "test.quote", input={"amount": -1, "currency": 7}))
+        definition(step("quote", "test.quote", input="${input}")), {"amount": -1, "currency": 7}
     )
     assert error.type == "ValidationError"
     details = error.details[0]["details"]

@@ -191,7 +191,7 @@ class Chronicle:
         self._host.record(
             AuditEvent(
                 seq=state.next_seq(),
-                event_id=event_id(state.org_id, state.first_run_id, "", 0, 0, event_type),
+                event_id=event_id(state.org_id, state.first_run_id, event_type),
                 event_type=event_type,
                 occurred_at=now,
                 data=data,
