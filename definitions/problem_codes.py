@@ -45,7 +45,7 @@ DocumentCode: TypeAlias = Literal[
     "impossible_field", "undeclared_field", "step_not_run_before", "error_without_failure",
     "continue_without_output", "type_mismatch", "doubtful_comparison",
     "rollback_without_compensation", "compensation_never_runs",
-    "invalid_event_pattern", "invalid_transform",
+    "invalid_event_pattern", "invalid_transform", "path_too_long",
 ]  # fmt: skip
 ValueCode: TypeAlias = Literal[
     "value_missing", "value_unknown", "value_wrong_type", "value_not_allowed",
@@ -142,6 +142,7 @@ _DOCUMENT: dict[DocumentCode, str] = {
     "rollback_without_compensation": "A rollback where no step has a compensation.",
     "compensation_never_runs": "A compensation where rollback.on is empty.",
     "invalid_event_pattern": "An eventPattern that is not made of segments, *, and ** at the end.",
+    "path_too_long": "A step so deep inside others that its path has over 255 characters.",
     "invalid_transform": "A transform that is no JMESPath or JSONata, or that is over a bound.",
 }  # fmt: skip
 

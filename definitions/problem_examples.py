@@ -205,6 +205,12 @@ DOCUMENTS: dict[str, JsonObject] = {
         "rollback": {"on": []},
         **_step(compensation={"taskId": "core.noop"}),
     },
+    "path_too_long": _step(
+        stepId="s" * 128,
+        parallelBranches=[
+            {"branchId": "b" * 128, "steps": [{"stepId": "inner", "taskId": "core.noop"}]}
+        ],
+    ),
     "invalid_event_pattern": {"triggers": [{"eventPattern": "order.**.paid"}]},
     "invalid_transform": {
         "triggers": [

@@ -35,6 +35,7 @@ from definitions.validation.flow import (
 )
 from definitions.validation.graph import Flow
 from definitions.validation.outline import Outline, outline_of
+from definitions.validation.paths import check_paths
 from definitions.validation.rollbacks import check_rollback
 from definitions.validation.shapes import Scope
 from definitions.validation.structure import check_structure
@@ -132,6 +133,7 @@ def _rules(
     return (
         partial(check_ids, outline),
         partial(check_targets, outline),
+        partial(check_paths, outline),
         partial(check_failures, outline),
         partial(check_timeouts, outline),
         partial(check_tasks, outline, catalogue=catalogue),

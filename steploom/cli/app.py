@@ -144,7 +144,7 @@ _add(
     documents.register,
     DEFINE,
     "steploom register expense.json",
-    "steploom register definitions/ --tasks my_company.tasks --as mara@example.com",
+    "steploom register definitions/ --tasks my_company.tasks --as manager@example.com",
 )
 _definitions = _group("definitions", "Look at the stored definitions.", DEFINE)
 _add(_definitions, "list", reading.list_definitions, None, "steploom definitions list")
@@ -225,13 +225,13 @@ _add(
     "reject",
     people.reject,
     PEOPLE,
-    "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as mara@example.com",
+    "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as manager@example.com",
 )
 _orgs = _group("orgs", "The tenants.", PEOPLE)
 _add(_orgs, "create", tenants.create_org, None, "steploom orgs create acme --name 'Acme Inc.'")
 _add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")
 _users = _group("users", "The users of an org.", PEOPLE)
-_add(_users, "create", tenants.create_user, None, "steploom users create mara@example.com")
+_add(_users, "create", tenants.create_user, None, "steploom users create manager@example.com")
 _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")

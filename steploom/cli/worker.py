@@ -42,8 +42,10 @@ def worker(
 
 
 async def _serve(settings: Settings, registry: TaskRegistry) -> None:
+    from adapters.temporal.runtime import forward_native_logs  # noqa: PLC0415
     from worker.process import run_worker  # noqa: PLC0415
 
+    forward_native_logs()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)

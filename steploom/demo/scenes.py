@@ -73,7 +73,7 @@ SCENES = (
         ),
         outcome="approved",
         verdict=Verdict(
-            "approved", "mara@example.com", "good talks this year", {"costCentre": "CC-410"}
+            "approved", "manager@example.com", "good talks this year", {"costCentre": "CC-410"}
         ),
     ),
     Scene(
@@ -97,7 +97,7 @@ SCENES = (
         ),
         error="ExpenseRejected",
         undone=("reserve-budget",),
-        verdict=Verdict("rejected", "mara@example.com", "we have one"),
+        verdict=Verdict("rejected", "manager@example.com", "we have one"),
     ),
 )
 

@@ -92,13 +92,13 @@ def test_approve(live: Live) -> None:
     """The step may be left out where one waits; who and why is on record."""
     name = _start(live, LARGE)
     live.wait_for(name, "waiting")
-    told = live.steploom("approve", name, "--comment", "fine", "--as", "mara@example.com").stdout
-    assert told.startswith("review is approved by mara@example.com.")
+    told = live.steploom("approve", name, "--comment", "fine", "--as", "manager@example.com").stdout
+    assert told.startswith("review is approved by manager@example.com.")
     shown = live.wait_for(name, "completed")
     [vote] = [vote for step in shown["steps"] for vote in step["votes"]]
     assert (vote["decision"], vote["approver"], vote["comment"]) == (
         "approved",
-        "mara@example.com",
+        "manager@example.com",
         "fine",
     )
     error = live.steploom("approve", name, "-o", "json", code=5).error
@@ -110,7 +110,7 @@ def test_reject(live: Live) -> None:
     """The run fails with ApprovalRejected, here and in Temporal."""
     name = _start(live, LARGE)
     live.wait_for(name, "waiting")
-    live.steploom("reject", name, "review", "--comment", "no", "--as", "mara@example.com")
+    live.steploom("reject", name, "review", "--comment", "no", "--as", "manager@example.com")
     live.steploom("watch", name, code=1)
     shown = live.json("show", name)
     assert shown["status"] == "failed"
@@ -340,14 +340,14 @@ def test_the_timeline_tells_everything(live: Live) -> None:
     """Attempts with their errors, the values that a condition read, who approved."""
     name = _start(live, LARGE)
     live.wait_for(name, "waiting")
-    live.steploom("approve", name, "--as", "mara@example.com", "--payload", '{"limit": 5}')
+    live.steploom("approve", name, "--as", "manager@example.com", "--payload", '{"limit": 5}')
     live.wait_for(name, "completed")
     shown = live.steploom("show", name).stdout
     for words in (
         "attempt 1: failed",
         "GatewayError 502: bad gateway",
         "condition: data.amount > 1000  is true, with data.amount = 4000",
-        "approved by mara@example.com",
+        "approved by manager@example.com",
         f"/workflows/{name}/",
     ):
         assert words in shown

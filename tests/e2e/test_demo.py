@@ -26,14 +26,14 @@ def test_the_demo_by_itself() -> None:
         for words in (
             "Registered the definition expense-approval 1.0.0",
             "conference: manager-approval: waiting",
-            "mara@example.com approves expense-conference-",
-            "mara@example.com rejects expense-espresso-machine-",
+            "manager@example.com approves expense-conference-",
+            "manager@example.com rejects expense-espresso-machine-",
             "attempt 1 failed, GatewayError 502",
             "ReceiptMismatch total: the lines add up to 301.50, and 319.50 are claimed",
             "reserve-budget: completed, undone",
             "All executions, as Postgres has them",
             "with data.amount = 1846.2",
-            "approved by mara@example.com",
+            "approved by manager@example.com",
             "The same run in Temporal's UI: http://",
             "Next, type",
         ):
