@@ -55,7 +55,7 @@ CASE = {
         "pay": [{"after": "PT1S", "return": {"id": 1}}],
         "refund": [{"return": {}}],
     },
-    "actions": [{"at": "PT1H", "approve": {"stepId": "approve", "approver": "mara"}}],
+    "actions": [{"at": "PT1H", "approve": {"stepId": "approve", "approver": "manager"}}],
 }
 
 

@@ -48,7 +48,7 @@ async def _write_runs(database: Database) -> None:
         StepStatus.WAITING,
         path="ask",
         step_id="ask",
-        waiting_for={"title": "May I?", "approvers": ["mara"], "approvalsRequired": 1},
+        waiting_for={"title": "May I?", "approvers": ["manager"], "approvalsRequired": 1},
     )
     await recorder.write(started(waiting, correlation_id=CORRELATION, input={"amount": 42}))
     await recorder.write(attempt(waiting, 1, StepStatus.FAILED, classify, error=error))

@@ -42,7 +42,7 @@ NEEDS_POSTGRES = [
     ["orgs", "list"],
     ["orgs", "create", "acme"],
     ["users", "list"],
-    ["users", "create", "mara"],
+    ["users", "create", "manager"],
     ["migrate"],
     ["worker"],
 ]

@@ -41,7 +41,7 @@ ROUTE = {
 APPROVAL = {
     "stepId": "manager-approval",
     "taskId": "core.approval",
-    "input": {"title": "May we?", "approvers": ["mara", "li"], "approvalsRequired": 2},
+    "input": {"title": "May we?", "approvers": ["manager", "lead"], "approvalsRequired": 2},
     "next": [],
 }
 
@@ -141,20 +141,20 @@ def test_continue_and_the_documents_own_on_failure() -> None:
 def test_decisions_by_people() -> None:
     """Who, when, with what comment; and what was waited for."""
     actions = [
-        {"at": "PT1M", "approve": {"stepId": "manager-approval", "approver": "mara"}},
+        {"at": "PT1M", "approve": {"stepId": "manager-approval", "approver": "manager"}},
         {
             "at": "PT2H",
-            "reject": {"stepId": "manager-approval", "approver": "li", "comment": "no receipt"},
+            "reject": {"stepId": "manager-approval", "approver": "lead", "comment": "no receipt"},
         },
     ]
     told = tell(APPROVAL, actions=actions)
     asked = story(told, "manager-approval")
-    assert asked.waited == "waited 2 h for 2 approvals of “May we?” by mara, li"
+    assert asked.waited == "waited 2 h for 2 approvals of “May we?” by manager, lead"
     assert asked.voted == [
-        "approved by mara at 2026-01-01 00:01:00 UTC",
-        "rejected by li at 2026-01-01 02:00:00 UTC, saying “no receipt”",
+        "approved by manager at 2026-01-01 00:01:00 UTC",
+        "rejected by lead at 2026-01-01 02:00:00 UTC, saying “no receipt”",
     ]
-    assert "li rejected it: no receipt" in told.ending
+    assert "lead rejected it: no receipt" in told.ending
 
 
 def test_a_run_that_waits() -> None:
@@ -167,7 +167,7 @@ def test_a_run_that_waits() -> None:
     told = explain(running, [waiting])
     assert told.ending == (
         "the run stands at step manager-approval: manager-approval waits for 2 approvals of"
-        " “May we?” by mara, li"
+        " “May we?” by manager, lead"
     )
     assert told.steps[0].because is None
     assert explain(instance, steps).steps[0].because == (
@@ -279,12 +279,12 @@ def test_a_step_that_the_run_never_came_to() -> None:
 
 def test_nothing_from_a_record_reaches_the_terminal_as_a_command() -> None:
     """Comments, messages and values were written by others."""
-    vote = {"stepId": "manager-approval", "approver": "mara\x1b[2J", "comment": "a\nb\x07"}
+    vote = {"stepId": "manager-approval", "approver": "manager\x1b[2J", "comment": "a\nb\x07"}
     step = {**APPROVAL, "input": {"title": "\x1b]0;x"}}
     told = tell(step, actions=[{"at": "PT1S", "approve": vote}])
     text = as_text(told)
     assert all(line.isprintable() for line in text.split("\n"))
-    assert "approved by mara\ufffd[2J at 2026-01-01 00:00:01 UTC, saying “a b\ufffd”" in text
+    assert "approved by manager\ufffd[2J at 2026-01-01 00:00:01 UTC, saying “a b\ufffd”" in text
 
 
 @settings(max_examples=50, deadline=None)
