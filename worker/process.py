@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -140,9 +140,15 @@ async def open_worker(
 
 
 async def run_worker(
-    settings: Settings, registry: TaskRegistry, stop: asyncio.Event | None = None
+    settings: Settings,
+    registry: TaskRegistry,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[RunningWorker], None] = lambda _: None,
 ) -> None:
-    """Serves until ``stop`` is set (or for ever), then lets running tasks finish."""
+    """Serves until ``stop`` is set (or for ever), then lets running tasks finish.
+
+    ``ready`` is told when everything is connected, just before the first poll.
+    """
     async with open_worker(settings, registry) as running:
         _log.info(
             "worker_started",
@@ -150,6 +156,7 @@ async def run_worker(
             identity=running.identity,
             tasks=len(registry.specs()),
         )
+        ready(running)
         if stop is None:
             await running.worker.run()
             return

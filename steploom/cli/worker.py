@@ -14,7 +14,10 @@ from steploom.cli.options import OutputOption, TasksOption
 from steploom.cli.output import Format, Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from activities.registry import TaskRegistry
+    from worker.process import RunningWorker
     from worker.settings import Settings
 
 
@@ -23,6 +26,7 @@ def worker(
     task_queue: Annotated[
         str | None, typer.Option(help="The task queue to serve. Also: STEPLOOM_TASK_QUEUE.")
     ] = None,
+    output: OutputOption = Format.TABLE,
 ) -> None:
     """Serve runs and tasks until SIGTERM or Ctrl-C.
 
@@ -38,10 +42,25 @@ def worker(
     settings = resolve_settings(settings, Path.cwd())
     require(settings)
     registry = load_registry([*settings.tasks, *(tasks or ())], settings.http_allow)
-    asyncio.run(_serve(settings, registry))
+
+    def ready(running: RunningWorker) -> None:
+        facts = {
+            "identity": running.identity,
+            "taskQueue": settings.task_queue,
+            "namespace": settings.temporal_namespace,
+            "searchAttributes": running.search_attributes,
+            "tasks": sorted(registry.specs()),
+        }
+        # For people, the log says the same.
+        if output is not Format.TABLE:
+            Output(output).result(facts, lambda: "")
+
+    asyncio.run(_serve(settings, registry, ready))
 
 
-async def _serve(settings: Settings, registry: TaskRegistry) -> None:
+async def _serve(
+    settings: Settings, registry: TaskRegistry, ready: Callable[[RunningWorker], None]
+) -> None:
     from adapters.temporal.runtime import forward_native_logs  # noqa: PLC0415
     from worker.process import run_worker  # noqa: PLC0415
 
@@ -59,7 +78,7 @@ async def _serve(settings: Settings, registry: TaskRegistry) -> None:
 
     for one in signals:
         loop.add_signal_handler(one, asked)
-    await run_worker(settings, registry, stop)
+    await run_worker(settings, registry, stop, ready)
 
 
 def migrate(output: OutputOption = Format.TABLE) -> None:
