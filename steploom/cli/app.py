@@ -24,6 +24,7 @@ from steploom.cli import (
     graph,
     people,
     reading,
+    rehearse,
     tenants,
     watching,
     worker,
@@ -137,6 +138,15 @@ _add(
     "steploom validate expense.json",
     "steploom validate definitions/ --tasks my_company.tasks --strict",
     "generate | steploom validate - --output json",
+)
+_add(
+    app,
+    "rehearse",
+    rehearse.rehearse,
+    DEFINE,
+    "steploom rehearse rehearsals/",
+    "steploom rehearse expense.json -k 'second attempt' --fail-fast",
+    "steploom rehearse rehearsals/ --coverage --coverage-min 90 --junit report.xml",
 )
 _add(
     app,

@@ -24,7 +24,7 @@ FilesArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE...",
-        help="Documents; a folder stands for all *.json below it, - for standard input.",
+        help="Documents; a folder stands for all below it (*.json), - for standard input.",
     ),
 ]
 _INVALID = 2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from definitions.canonical import content_hash
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.validation.api import MAX_TEXT_BYTES, Report, validate_text
+from worker.rehearsal.files import is_case_file, json_below
 
 if TYPE_CHECKING:
     from definitions.ports import Organization, StoredVersion
@@ -66,7 +67,8 @@ def check_documents(
     """Reads and checks documents.
 
     Args:
-        paths: Files, folders (all ``*.json`` below them) and ``-`` for stdin.
+        paths: Files, folders (all ``*.json`` below them but case files of ``rehearse``) and ``-``
+            for stdin.
         catalogue: The tasks that are registered, where that is known.
 
     Raises:
@@ -89,14 +91,10 @@ def _read(paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*.json")
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    found = [file for file in json_below(path) if not is_case_file(file)]
     if not found:
         raise InvalidInputError(
-            f"there is no *.json below {path}", hint="name a file, or another folder"
+            f"there is no definition (*.json) below {path}", hint="name a file, or another folder"
         )
     return found
 

@@ -2,41 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from worker.rehearsal.trace import trace
 
-from worker.interpreter.state import dump_state
-
-if TYPE_CHECKING:
-    from worker.rehearsal.run import CaseResult
-
-
-def trace(result: CaseResult) -> dict[str, Any]:
-    """Everything that a run did and decided, apart from the numbers of its records.
-
-    A call that a restarted interpreter takes up again has new numbers; their order is the same.
-    """
-    assert result.state is not None
-    state = dump_state(result.state)
-    del state["seq"]
-    return {
-        "status": result.status,
-        "output": result.output,
-        "path": result.path,
-        "elapsed": result.elapsed,
-        "error": result.error,
-        "compensated": result.compensated,
-        "differences": result.differences,
-        "state": state,
-        "records": [
-            _without_numbers(record.to_json())
-            for record in sorted(result.journal.records, key=lambda record: record.seq)
-            if record.kind != "instance"
-        ],
-        "attempts": [_without_numbers(one.to_json()) for one in result.journal.attempts],
-    }
-
-
-def _without_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_numbers(one) for key, one in value.items() if key != "seq"}
-    return value
+__all__ = ["trace"]

@@ -29,6 +29,8 @@ from definitions.tasks import BUILTIN_TASKS
 from definitions.validation.api import validate
 from steploom.cli.app import app
 from tests.docs import DOCS, ROOT, anchors, blocks, pages, prose
+from worker.rehearsal.case import parse_case
+from worker.rehearsal.run import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +91,12 @@ def test_a_start_object_is_valid(block: Block) -> None:
     assert start.definition is None or _problems(start.definition) == []
 
 
+@pytest.mark.parametrize("block", _ids(blocks("json", "case")))
+def test_a_case_comes_out_as_expected(block: Block) -> None:
+    """A block marked as a case can be rehearsed as it stands."""
+    assert rehearse(parse_case(json.loads(block.text))).differences == []
+
+
 def test_the_audit_event_is_one() -> None:
     """The event in records.md is what the builder makes of its fields."""
     [block] = blocks("json", "audit")
@@ -112,7 +120,7 @@ def test_the_audit_event_is_one() -> None:
 def test_json_is_json(block: Block) -> None:
     """Every block of JSON parses, and its mark is one that a test knows."""
     json.loads(block.text)
-    assert block.mark in {"", "definition", "steps", "start", "audit"}
+    assert block.mark in {"", "definition", "steps", "start", "audit", "case"}
 
 
 @pytest.fixture
@@ -199,7 +207,7 @@ def test_commands_in_the_text_exist() -> None:
             assert options <= known, f"{page.name}: steploom {span}"
 
 
-def test_every_command_but_the_worker_has_formats() -> None:
+def test_every_command_has_formats() -> None:
     """As cli.md says of all of them at once."""
 
     def leaves(command: Any) -> Iterator[Any]:
@@ -211,7 +219,7 @@ def test_every_command_but_the_worker_has_formats() -> None:
         for command in leaves(typer.main.get_command(app))
         if not any("--output" in one.opts for one in command.params)
     }
-    assert without == {"worker"}
+    assert without == set()
 
 
 def test_links_lead_somewhere() -> None:

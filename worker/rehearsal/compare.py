@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from definitions.jsontypes import Json
 
 _LONGEST = 200
+#: What is shown before the place in which two long texts begin to differ.
+_BEFORE = 60
 
 
 def differences(what: str, expected: Json, actual: Json, *, subset: bool = False) -> list[str]:
@@ -45,7 +47,8 @@ def _differences(
         for index, (one, other) in enumerate(zip(expected, actual, strict=True)):
             yield from _differences(what, (*where, index), one, other, subset=subset)
     elif not _same(expected, actual):
-        yield f"{place}: expected {_text(expected)}, got {_text(actual)}"
+        wanted, came = _contrasted(expected, actual)
+        yield f"{place}: expected {wanted}, got {came}"
 
 
 def _same(one: Json, other: Json) -> bool:
@@ -53,6 +56,19 @@ def _same(one: Json, other: Json) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
+def _contrasted(one: Json, other: Json) -> tuple[str, str]:
+    """Two values as text; of long ones that begin alike the part in which they differ."""
+    texts = [json.dumps(value, ensure_ascii=False) for value in (one, other)]
+    pairs = enumerate(zip(*texts, strict=False))
+    alike = next((place for place, (a, b) in pairs if a != b), min(map(len, texts)))
+    begin = alike - _BEFORE if alike > _LONGEST - _BEFORE else 0
+    first, second = (_cut(f"…{text[begin:]}" if begin else text) for text in texts)
+    return first, second
+
+
 def _text(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
