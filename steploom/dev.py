@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -24,33 +23,18 @@ from adapters.temporal.server import TemporalServer
 from definitions.errors import UnreachableError
 from steploom import devinfo
 from steploom.devinfo import DevInfo
+from steploom.devoptions import DevOptions
 from steploom.devworker import DevWorker
 from worker.connections import temporal_connection
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
 
     Say = Callable[[str], None]
 
 _TEND_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class DevOptions:
-    """What ``steploom dev`` can be told. Ports that are not given are free ones."""
-
-    folder: Path = field(default_factory=Path.cwd)
-    #: Where the servers keep their data; ``.steploom`` in the folder if None.
-    data_dir: Path | None = None
-    temporal_port: int | None = None
-    ui_port: int | None = None
-    database_port: int | None = None
-    #: Python modules with tasks, beside those of STEPLOOM_TASKS.
-    tasks: Sequence[str] = ()
-    #: Where the worker writes; our stderr if None.
-    worker_log: Path | None = None
 
 
 class DevStack:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
-    from steploom.dev import DevOptions
     from steploom.devinfo import DevInfo
+    from steploom.devoptions import DevOptions
     from worker.settings import Settings
 
 _READY_SECONDS = 60.0

@@ -29,7 +29,8 @@ def dev(
     Data is kept in .steploom/ between runs, and .steploom/dev.json has the addresses while all is
     ready. What STEPLOOM_TEMPORAL_ADDRESS or STEPLOOM_DATABASE_URL name is used instead of started.
     """
-    from steploom.dev import DevOptions, DevStack, run_dev, summary  # noqa: PLC0415 (heavy)
+    from steploom.dev import DevStack, run_dev, summary  # noqa: PLC0415 (heavy)
+    from steploom.devoptions import DevOptions  # noqa: PLC0415
 
     out = Output(output)
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from steploom.demo.scenes import TASKS_MODULE
-from steploom.dev import DevOptions, DevStack
+from steploom.dev import DevStack
 from steploom.devinfo import FOLDER, discover
+from steploom.devoptions import DevOptions
 from steploom.services import load_settings
 
 if TYPE_CHECKING:
