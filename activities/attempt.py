@@ -133,7 +133,8 @@ class AttemptRunner:
             raise Failure(_time_is_up(envelope), retryable=True) from None
         except Failure:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            # A task that ends "the process" ends itself; whoever else runs here goes on.
             raise failure_of(error) from error
         finally:
             # A sync task that is still running in its thread can see that nobody waits for it.
@@ -153,11 +154,16 @@ class AttemptRunner:
         )
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """An exception of a task as the error of its step: the class's name is the type."""
     if isinstance(error, TaskError):
         details, _ = storable(error.details)
-        info = ErrorInfo(type=error.type, code=error.code, message=error.message, details=details)
+        info = ErrorInfo(
+            type=_text(error.type),
+            code=None if error.code is None else _text(error.code),
+            message=_text(error.message),
+            details=details,
+        )
         return Failure(info, error.retryable and error.type not in NEVER_RETRIED)
     if isinstance(error, ValidationError):
         problems = [
@@ -165,10 +171,18 @@ def failure_of(error: Exception) -> Failure:
             for one in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         sentences = "; ".join(f"{p['pointer'] or '/'}: {p['message']}" for p in problems)
-        info = ErrorInfo(type="ValidationError", message=sentences, details=problems)
+        safe, _ = storable(problems)
+        info = ErrorInfo(type="ValidationError", message=_text(sentences), details=safe)
         return Failure(info, retryable=False)
     kind = type(error).__name__
-    return Failure(ErrorInfo(type=kind, message=str(error) or kind), kind not in NEVER_RETRIED)
+    info = ErrorInfo(type=kind, message=_text(str(error)) or kind)
+    return Failure(info, kind not in NEVER_RETRIED)
+
+
+def _text(value: object) -> str:
+    """Text that Temporal and Postgres can keep."""
+    kept, _ = storable(str(value))
+    return str(kept)
 
 
 def _checked(value: Json) -> Json:

@@ -76,7 +76,7 @@ class Activities:
                 details.to_json(),
                 type=failure.info.type,
                 non_retryable=not failure.retryable,
-            ) from failure.__cause__
+            ) from _tellable(failure.__cause__)
 
     @activity.defn(name=RESOLVE_ACTIVITY)
     async def resolve(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +88,18 @@ class Activities:
     async def record(self, batch: dict[str, Any]) -> None:
         """Writes what a run has kept."""
         await self._runs.record(RecordBatch.model_validate(batch))
+
+
+def _tellable(cause: BaseException | None) -> BaseException | None:
+    """The cause, unless something in its chain is text that Temporal's failures cannot hold."""
+    one = cause
+    while one is not None:
+        try:
+            str(one).encode()
+        except UnicodeEncodeError:
+            return None
+        one = one.__cause__ or one.__context__
+    return cause
 
 
 def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo) -> None:

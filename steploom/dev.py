@@ -75,6 +75,7 @@ class DevStack:
             self._worker = worker
             exits.callback(worker.stop)
             asyncio.run(self._start_worker(worker, info))
+            devinfo.write_tasks(folder, [*self._settings.tasks, *self.options.tasks])
             devinfo.write(folder, info)
             exits.callback(devinfo.remove, folder)
             self.info = info

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import time
 from typing import TYPE_CHECKING
@@ -18,12 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from definitions.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FOLDER = ".steploom"
 _FILE = "dev.json"
 _LOCK = "lock"
+_TASKS = "tasks.json"
 #: A look at the lock holds it for an instant; a start waits that long before it gives up.
 _LOCK_SECONDS = 1.0
 
@@ -74,8 +76,25 @@ def write(folder: Path, info: DevInfo) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove the folder's file, if it is there."""
+    """Remove the folder's files, if they are there."""
     (folder / FOLDER / _FILE).unlink(missing_ok=True)
+    (folder / FOLDER / _TASKS).unlink(missing_ok=True)
+
+
+def write_tasks(folder: Path, modules: Sequence[str]) -> None:
+    """Note which task modules the worker serves, for the commands that check definitions."""
+    (folder / FOLDER / _TASKS).write_text(json.dumps(list(modules)) + "\n")
+
+
+def served_tasks(folder: Path) -> list[str]:
+    """The task modules of the ``steploom dev`` that runs in exactly this folder."""
+    if not is_held(folder):
+        return []
+    try:
+        found = json.loads((folder / FOLDER / _TASKS).read_text())
+    except (OSError, ValueError):
+        return []
+    return [str(name) for name in found] if isinstance(found, list) else []
 
 
 def is_held(folder: Path) -> bool:

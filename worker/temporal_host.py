@@ -314,7 +314,8 @@ def _step_error(error: FailureError, retry: DocumentRetryPolicy) -> StepError:
                 code=known.code,
                 message=cause.message,
                 details=known.details,
-                attempts=known.attempt,
+                # Without its own word (its worker went away), one is all that is certain.
+                attempts=known.attempt or 1,
             )
         )
     if isinstance(cause, TemporalTimeoutError):
@@ -322,6 +323,6 @@ def _step_error(error: FailureError, retry: DocumentRetryPolicy) -> StepError:
         spent = state is not None and state.name == "MAXIMUM_ATTEMPTS_REACHED"
         kind = cause.type.name.lower().replace("_", " ") if cause.type is not None else "its"
         message = f"the task did not answer within the {kind} timeout"
-        return StepError(_timeout_info(message, retry.max_attempts if spent else None))
+        return StepError(_timeout_info(message, retry.max_attempts if spent else 1))
     kind = type(cause).__name__ if cause is not None else "ActivityError"
     return StepError(ErrorInfo(type=kind, message=str(cause or error)))

@@ -7,6 +7,7 @@ definition's row first, so that registrations of one id are one after the other.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from adapters.postgres.database import dump_json
 from definitions.canonical import content_hash
-from definitions.errors import ConflictError, NotFoundError
+from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.identity import definition_id, org_id, user_id, version_id
 from definitions.ports import Organization, StoredVersion
 from definitions.versions import highest, sort_key
@@ -81,6 +82,8 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE excluded.listed AND NOT v.listed
 """
 
+_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_USER = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,254})")
 #: The members of a document that have a JSONB column of their own.
 _JSON_FIELDS = (
     "inputSchema",
@@ -108,8 +111,14 @@ class PostgresDefinitionStore:
         """Makes an org.
 
         Raises:
+            InvalidInputError: The slug is not one.
             ConflictError: There is one with this slug.
         """
+        if _SLUG.fullmatch(slug) is None:
+            raise InvalidInputError(
+                f"{slug!r} cannot name an org: letters, digits and hyphens, 63 at most",
+                hint="choose a short name such as acme or acme-europe",
+            )
         async with self._database.transaction(org_id(slug)) as connection:
             cursor = await connection.execute(
                 "INSERT INTO organizations (id, slug, name, created_by) VALUES (%s, %s, %s, %s)"
@@ -151,8 +160,14 @@ class PostgresDefinitionStore:
         """Makes a user of an org.
 
         Raises:
+            InvalidInputError: The name is empty, or has characters that are no text.
             ConflictError: The org has one of this name.
         """
+        if _USER.fullmatch(name) is None:
+            raise InvalidInputError(
+                f"{name!r} cannot name a user: 1 to 255 characters of text",
+                hint="an address such as manager@example.com does well",
+            )
         async with self._database.transaction(org) as connection:
             cursor = await connection.execute(
                 "INSERT INTO users (id, org_id, name, created_by) VALUES (%s, %s, %s, %s)"

@@ -56,6 +56,7 @@ _STATEMENTS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
     (statements.CLOSE_EARLIER, lambda batch: batch.retried),
     (statements.INSERT_EARLIER, lambda batch: batch.retried),
     (statements.STEPS, lambda batch: batch.steps),
+    (statements.INSERT_EARLIER, lambda batch: batch.untold),
     (statements.CLOSE_OF_ENDED, lambda batch: batch.ended),
     (statements.FLUSHES, lambda batch: batch.flushes),
     (statements.EVENTS, lambda batch: batch.events),

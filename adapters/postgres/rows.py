@@ -24,6 +24,7 @@ from definitions.records import (
     TransitionRecord,
 )
 from definitions.statuses import InstanceStatus, StepStatus
+from definitions.tasks import INLINE_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +52,8 @@ class BatchRows:
     """The rows of one batch, by the statement that takes them (``adapters.postgres.statements``).
 
     ``runs``: which run the batch belongs to. ``retried``: attempts beyond the first. ``ended``:
-    steps whose end was decided by the run, not by an attempt.
+    steps whose end was decided by the run, not by an attempt. ``untold``: those of them whose
+    attempts may have left no trace.
     """
 
     org_id: UUID
@@ -62,6 +64,7 @@ class BatchRows:
     retried: list[Row] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list)
     ended: list[Row] = field(default_factory=list)
+    untold: list[Row] = field(default_factory=list)
     flushes: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     size: int = 0
@@ -209,6 +212,10 @@ def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) 
     rows.add(rows.steps, key, values)
     if status.ended and from_attempt is None:
         rows.add(rows.ended, key, {**place, "completed_at": _time(record.completed_at)})
+        if record.attempts and record.task_id not in INLINE_TASKS:
+            # Attempts that left no trace, the last one included, get their rows now.
+            after = {"attempt": record.attempts + 1, "started_at": _time(record.completed_at)}
+            rows.add(rows.untold, (*key, record.attempts + 1), {**place, **after})
 
 
 def _add_afterthought(rows: BatchRows, record: TransitionRecord | CompensationRecord) -> None:

@@ -119,10 +119,19 @@ def list_tasks(tasks: TasksOption = None, output: OutputOption = Format.TABLE) -
 
 
 def _catalogue(tasks: list[str] | None) -> Any:
+    from activities.registry import TaskRegistrationError  # noqa: PLC0415
     from steploom.catalogue import known_tasks  # noqa: PLC0415
+    from steploom.devinfo import served_tasks  # noqa: PLC0415
     from steploom.services import load_settings  # noqa: PLC0415
 
-    return known_tasks([*load_settings().tasks, *(tasks or ())])
+    named = [*load_settings().tasks, *(tasks or ())]
+    if named:
+        return known_tasks(named)
+    try:
+        # Those of the worker that `steploom dev` runs here.
+        return known_tasks(served_tasks(Path.cwd()))
+    except TaskRegistrationError:
+        return None
 
 
 def _facts(one: Checked) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def report(error: Exception, switches: Switches) -> int:
         return _tell(_usage_facts(error), switches)
     if switches.debug:
         traceback.print_exception(error, file=sys.stderr)
+    if (known := _foreign(error)) is not None:
+        return _tell(_facts(known), switches)
     facts = {
         "type": type(error).__name__,
         "message": f"something unexpected happened: {type(error).__name__}: {_line(str(error))}",
@@ -88,6 +90,23 @@ def report(error: Exception, switches: Switches) -> int:
         "exitCode": FAILED,
     }
     return _tell(facts, switches)
+
+
+def _foreign(error: Exception) -> SteploomError | None:
+    """What a library's error means in our words, where it has a plain meaning."""
+    if isinstance(error, PermissionError) and error.filename:
+        return SteploomError(
+            f"{error.filename}: {error.strerror}", hint="use a folder that you may write to"
+        )
+    service = sys.modules.get("temporalio.service")
+    if service is None or not isinstance(error, service.RPCError):
+        return None
+    said = f"Temporal says: {_line(error.message)}"
+    if error.status is service.RPCStatusCode.NOT_FOUND:
+        return UnreachableError("Temporal", said, hint="check STEPLOOM_TEMPORAL_NAMESPACE")
+    if error.status is service.RPCStatusCode.INVALID_ARGUMENT:
+        return InvalidInputError(said, hint="check STEPLOOM_* and the options of the command")
+    return UnreachableError("Temporal", said, hint="see that server's log")
 
 
 def _facts(error: SteploomError) -> dict[str, Any]:

@@ -32,9 +32,16 @@ def read_json(text: str, option: str) -> Json:
         return loads(given, max_bytes=_MAX_BYTES)
     except JsonGateError as error:
         hint = "give JSON, as in '{\"amount\": 42}', or @FILE"
-        if not text.startswith("@") and Path(text).is_file():
+        if not text.startswith("@") and _is_file(text):
             hint = f"to read the file, give @{text}"
         raise InvalidInputError(f"{option} is no JSON: {error.message}", hint=hint) from None
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # Too long for a name, or with characters that none can have.
+        return False
 
 
 def read_object(text: str, option: str) -> dict[str, Any]:

@@ -398,3 +398,22 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(
 def _code(one: AttemptView) -> tuple[str, str | None]:
     assert one.error is not None
     return one.error.type, one.error.code
+
+
+async def test_attempts_that_left_no_trace_have_rows_at_the_steps_end(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Temporal knows of three attempts, and only the first was heard of: all three are there."""
+    await recorder.write(started(REF))
+    await recorder.write(attempt(REF, 1, ACTIVE, step(2)))
+    lost = ErrorInfo(type="TimeoutError", message="no heartbeat", attempts=3)
+    await recorder.write(facts(REF, step(9, StepStatus.TIMEOUT, error=lost, attempts=3)))
+
+    found = await only_step(reader)
+    assert found.attempts == 3
+    assert [(one.attempt, one.status) for one in found.attempt_records] == [
+        (1, StepStatus.TIMEOUT),
+        (2, StepStatus.TIMEOUT),
+        (3, StepStatus.TIMEOUT),
+    ]
+    assert all(one.error and one.error.code == "AttemptLost" for one in found.attempt_records)

@@ -104,6 +104,7 @@ def test_settings_that_cannot_be_are_all_named(run: Run, monkeypatch: pytest.Mon
     ("text", "message"),
     [
         ("{", "--input is no JSON"),
+        ("{" + "1" * 5000, "--input is no JSON"),
         ("[1]", "--input has to be a JSON object"),
         ('{"a": 1, "a": 2}', "--input is no JSON"),
         ('{"a": NaN}', "--input is no JSON"),

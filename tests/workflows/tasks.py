@@ -76,6 +76,21 @@ def echo_sync(given: Any) -> Any:
     return given
 
 
+@task("test.exit")
+async def leave(given: Any) -> None:
+    raise SystemExit(given)
+
+
+@task("test.exit-sync")
+def leave_sync(given: Any) -> None:
+    raise SystemExit(given)
+
+
+@task("test.unprintable")
+async def unprintable(given: Any) -> None:
+    raise ValueError("half \ud800 and \0 nothing")
+
+
 @task("test.nothing")
 def nothing() -> None:
     """No input, no output."""

@@ -77,6 +77,26 @@ async def test_a_run_fails_when_the_attempts_are_spent(stack: Stack, task_id: st
     assert record.attempt_statuses("charge") == ["failed", "failed"]
 
 
+@pytest.mark.parametrize("task_id", ["test.exit", "test.exit-sync"])
+async def test_a_task_that_exits_ends_itself_alone(stack: Stack, task_id: str) -> None:
+    """``sys.exit`` in a task is its error; the worker, and the runs of others, go on."""
+    error, record = await stack.run_failing(
+        definition(step("leave", task_id, input="with a word", retryPolicy=retry(2)))
+    )
+    assert (error.type, error.message) == ("SystemExit", "step leave failed: with a word")
+    assert record.attempt_statuses("leave") == ["failed", "failed"]
+
+
+async def test_text_that_is_no_text_does_not_hide_an_error(stack: Stack) -> None:
+    """Half a surrogate and a null character in a message are replaced; its type stays."""
+    given = {"type": "GatewayError", "message": "caf\u00e9"}
+    error, _ = await stack.run_failing(
+        definition(step("charge", "test.unprintable", input=given, retryPolicy=retry(1)))
+    )
+    assert error.type == "ValueError"
+    assert error.message.startswith("step charge failed: half")
+
+
 async def test_a_failed_run_emits_both_events(stack: Stack) -> None:
     """``workflow.completed`` with the outcome, and ``workflow.failed`` with the reason."""
     _, record = await stack.run_failing(definition(step("one"), step("fail", "core.fail")))

@@ -150,6 +150,8 @@ async def test_refused_decisions_say_why_and_change_nothing(stack: Stack) -> Non
     assert "decision" in await stack.refused(handle, "approve", "maybe", payload={"limit": 1})
     assert "approver" in await stack.refused(handle, "approve", approver="")
     assert "unknown" in await stack.refused(handle, "approve", payload={"limit": 1}, unknown=1)
+    heavy = {"limit": 1, "note": "x" * 70_000}
+    assert "70021 bytes" in await stack.refused(handle, "approve", payload=heavy)
     assert len((await handle.fetch_history()).events) == before
 
     await stack.decide(handle, "approve", payload={"limit": 5})

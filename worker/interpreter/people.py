@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from definitions.errors import RefusedError
 from definitions.inputs import check_input
+from definitions.outputs import MAX_VALUE_BYTES, json_size
 from worker.interpreter.state import timestamp
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from definitions.jsontypes import JsonObject
     from worker.interpreter.state import Frame, RunState, Unit
+
+
+#: What a person fills in (UTF-8 bytes of its JSON). It becomes part of the step's output.
+MAX_PAYLOAD_BYTES = 64 * 1024
 
 
 class DecisionRequest(BaseModel):
@@ -87,6 +92,11 @@ def check_decision(state: RunState, request: DecisionRequest) -> Unit:
         raise RefusedError(f"{request.approver} is not an approver of {unit.path}")
     if any(vote["approver"] == request.approver for vote in unit.votes):
         raise RefusedError(f"{request.approver} has decided on {unit.path} already")
+    size = json_size(request.payload)
+    if size > MAX_PAYLOAD_BYTES:
+        raise RefusedError(f"the payload has {size} bytes, at most {MAX_PAYLOAD_BYTES} are allowed")
+    if json_size(unit.votes) + 2 * size > MAX_VALUE_BYTES // 2:
+        raise RefusedError(f"the payloads of all decisions on {unit.path} are too big together")
     judged = request.decision == "approved" or request.payload is not None
     if wanted["form"] is not None and judged:
         # Who only says yes has filled in nothing.
