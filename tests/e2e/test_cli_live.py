@@ -159,13 +159,12 @@ def test_a_broken_document_stores_nothing(live: Live) -> None:
 
 
 def test_an_unregistered_task_is_refused_with_the_nearest_name(live: Live) -> None:
-    """Where the tasks are known."""
+    """The tasks are those of --tasks, else those of the worker that runs in this folder."""
     step = {"stepId": "charge", "taskId": "charge-cart"}
     live.write("typo.json", {**ORDER, "workflowId": "typo", "steps": [step], "output": None})
-    error = live.steploom(
-        "register", "typo.json", "--tasks", "shop_tasks", "-o", "json", code=2
-    ).error
-    assert any("did you mean 'charge-card'?" in one["message"] for one in error["problems"])
+    for known in ((), ("--tasks", "shop_tasks")):
+        error = live.steploom("register", "typo.json", *known, "-o", "json", code=2).error
+        assert any("did you mean 'charge-card'?" in one["message"] for one in error["problems"])
     assert "typo" not in _definitions(live)
 
 
@@ -173,7 +172,10 @@ def test_a_task_that_no_worker_has_fails_its_step(live: Live) -> None:
     """``UnknownTask``, at once, with the record of it."""
     live.write("lost.json", {"workflowId": "lost", "name": "Lost", "version": "1.0.0",
                              "steps": [{"stepId": "a", "taskId": "nobody-has-this"}]})  # fmt: skip
-    live.steploom("register", "lost.json")
+    (live.folder / "elsewhere.py").write_text(
+        "from steploom import task\n\n@task('nobody-has-this')\ndef lost() -> None:\n    pass\n"
+    )
+    live.steploom("register", "lost.json", "--tasks", "elsewhere")
     ended = live.json("start", "lost", "--wait", code=1)
     assert ended["status"] == "failed"
     assert ended["error"]["type"] == "UnknownTask"
