@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from definitions.errors import InvalidInputError, UnreachableError
 from steploom.devinfo import discover
+from worker.connections import database_url
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -161,7 +162,6 @@ async def _open_postgres(
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
     from adapters.postgres.schema import check_schema  # noqa: PLC0415
-    from worker.connections import database_url  # noqa: PLC0415
 
     database = Database(database_url(settings), pool_size=_POOL_SIZE)
     await exits.enter_async_context(database)
@@ -188,12 +188,8 @@ def require(settings: Settings, needs: Collection[Service] = BOTH) -> None:
     Raises:
         UnreachableError: They don't; the first of them.
     """
-    if "postgres" in needs and settings.database_url is None:
-        raise UnreachableError(
-            "Postgres",
-            "no Postgres is set up, and no `steploom dev` runs in this folder",
-            hint=_START_HINT + "STEPLOOM_DATABASE_URL",
-        )
+    if "postgres" in needs:
+        database_url(settings)
     if "temporal" in needs and settings.temporal_address is None and not _temporal_configured():
         raise UnreachableError(
             "Temporal",

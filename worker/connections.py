@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adapters.temporal.connection import TemporalConnection
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
+    from adapters.temporal.connection import TemporalConnection
     from worker.settings import Settings
 
 
 def temporal_connection(settings: Settings) -> TemporalConnection:
     """Where Temporal is."""
+    # Here, because a command that needs Postgres alone must not pay for Temporal's library.
+    from adapters.temporal.connection import TemporalConnection  # noqa: PLC0415
+
     key = settings.temporal_api_key
     return TemporalConnection(
         address=settings.temporal_address,
