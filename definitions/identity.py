@@ -47,11 +47,6 @@ def step_record_id(instance: UUID, path: str, iteration: int) -> UUID:
     return _derive("step", instance, path, iteration)
 
 
-def attempt_id(instance: UUID, path: str, iteration: int, attempt: int) -> UUID:
-    """The id of the record of one attempt of a step's task."""
-    return _derive("attempt", instance, path, iteration, attempt)
-
-
 def event_id(
     org: UUID, first_run_id: str, kind: str, *, path: str = "", iteration: int = 0, attempt: int = 0
 ) -> UUID:
