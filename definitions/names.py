@@ -13,6 +13,8 @@ RECORD_ACTIVITY = "steploom.record"
 UPDATE_DECIDE = "decide"
 UPDATE_PAUSE = "pause"
 UPDATE_RESUME = "resume"
+UPDATE_SKIP = "skip"
+SIGNAL_EVENT = "event"
 QUERY_STATE = "state"
 
 #: Search attributes, all of type Keyword.

@@ -86,7 +86,11 @@ class Vote(_Record):
 
 
 class StepRecord(_Record):
-    """One iteration of one step (or of one item of a ``forEach``): the whole of what is known."""
+    """One iteration of one step (or of one item of a ``forEach``): the whole of what is known.
+
+    ``wrapped``: what came out was no object, so ``output`` has it under ``value``, and it was not
+    merged into ``data``.
+    """
 
     kind: Literal["step"] = "step"
     seq: int
@@ -106,6 +110,7 @@ class StepRecord(_Record):
     votes: list[Vote] | None = None
     waiting_for: dict[str, JsonValue] | None = None
     compensated: bool | None = None
+    wrapped: Literal[True] | None = None
 
 
 class TransitionRecord(_Record):
@@ -153,8 +158,46 @@ class AuditEvent(_Record):
     data: dict[str, Any]
 
 
+class ActionRecord(_Record):
+    """Something that was done to the run from outside, and by whom.
+
+    ``path`` and ``iteration`` name the step that it was done to, where it was one. ``data`` is what
+    else is known of it: the name of an event, the step that a rerun began with.
+    """
+
+    kind: Literal["action"] = "action"
+    seq: int
+    event_id: UUID
+    action: Literal["pause", "resume", "cancel", "skip", "rerun", "event"]
+    actor: str | None = None
+    reason: str | None = None
+    path: str | None = None
+    iteration: int | None = None
+    occurred_at: datetime
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class PublishedRecord(_Record):
+    """An event for the outbox: ``envelope`` is a whole CloudEvent as JSON, its id ``event_id``."""
+
+    kind: Literal["published"] = "published"
+    seq: int
+    event_id: UUID
+    event_type: str
+    path: str
+    iteration: int
+    occurred_at: datetime
+    envelope: dict[str, Any]
+
+
 Record = Annotated[
-    StepRecord | TransitionRecord | CompensationRecord | InstanceRecord | AuditEvent,
+    StepRecord
+    | TransitionRecord
+    | CompensationRecord
+    | InstanceRecord
+    | AuditEvent
+    | ActionRecord
+    | PublishedRecord,
     Field(discriminator="kind"),
 ]
 
@@ -188,6 +231,20 @@ class RunRef(_Record):
     version: str
 
 
+class RunOrigin(_Record):
+    """The run that another one came from.
+
+    ``kind``: ``child`` (the step of ``core.workflow`` at ``path`` started it) or ``rerun`` (it goes
+    on from the step at ``path`` of the earlier run).
+    """
+
+    kind: Literal["child", "rerun"]
+    instance_id: UUID
+    execution_id: str
+    path: str
+    iteration: int = 1
+
+
 class RunStarted(_Record):
     """A run's first record: its row of ``workflow_instances``.
 
@@ -209,6 +266,7 @@ class RunStarted(_Record):
     request_hash: str | None = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
+    origin: RunOrigin | None = None
     interpreter_version: int
 
 
