@@ -250,6 +250,7 @@ class _Attempt:
                     "status": StepStatus.COMPLETED,
                     "output": stored_output(output),
                     "completed_at": _now(),
+                    "wrapped": None if isinstance(output, dict) else True,
                 }
             )
         return self._batch(StepStatus.COMPLETED, step, output=output)

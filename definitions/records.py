@@ -158,6 +158,10 @@ class AuditEvent(_Record):
     data: dict[str, Any]
 
 
+#: What can be done to a run from outside.
+Action = Literal["pause", "resume", "cancel", "skip", "rerun", "event"]
+
+
 class ActionRecord(_Record):
     """Something that was done to the run from outside, and by whom.
 
@@ -168,7 +172,7 @@ class ActionRecord(_Record):
     kind: Literal["action"] = "action"
     seq: int
     event_id: UUID
-    action: Literal["pause", "resume", "cancel", "skip", "rerun", "event"]
+    action: Action
     actor: str | None = None
     reason: str | None = None
     path: str | None = None

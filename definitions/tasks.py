@@ -34,9 +34,27 @@ class TaskSpec(BaseModel):
     activity: str | None = None
     task_queue: str | None = None
 
+    @property
+    def self_recorded(self) -> bool:
+        """Whether an activity of ours runs it, which writes its attempts and its end."""
+        return self.activity is None and self.task_id not in NOT_ACTIVITIES
+
 
 #: Steps that the interpreter does by itself: they cost no activity.
-INLINE_TASKS = frozenset({"core.noop", "core.set", "core.fail", "core.wait", "core.approval"})
+INLINE_TASKS = frozenset(
+    {
+        "core.noop",
+        "core.set",
+        "core.fail",
+        "core.wait",
+        "core.approval",
+        "core.event",
+        "core.publish",
+    }
+)
+#: Runs another definition, as a workflow of its own.
+CHILD_TASK = "core.workflow"
 #: Built-in tasks that run as activities.
 ACTIVITY_TASKS = frozenset({"core.http"})
-BUILTIN_TASKS = INLINE_TASKS | ACTIVITY_TASKS
+NOT_ACTIVITIES = INLINE_TASKS | {CHILD_TASK}
+BUILTIN_TASKS = NOT_ACTIVITIES | ACTIVITY_TASKS

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from definitions.names import RECORD_ACTIVITY
     from definitions.records import ErrorInfo, RecordBatch
     from worker.interpreter.host import StepError
+    from worker.ordered_waits import OrderedWaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +71,9 @@ class TemporalHost:
         self._history_limit = history_limit
         self._kept: list[Record] = list(records)
         self._under_way = 0
-        self._admitted = False
+        #: Whether this run of the chain has begun a step, or was told something.
+        self._moved = False
+        self._waits = OrderedWaits(workflow.now)
         self._flushing = False
         self.draining = False
         self.instance_record: Callable[[], InstanceRecord] | None = None
@@ -90,23 +93,19 @@ class TemporalHost:
         """The workflow's own time."""
         return workflow.now()
 
-    async def admit(self, may_start: Callable[[], bool]) -> None:
-        """Returns when a new step may start."""
-        while True:
-            await self._not_draining()
-            if may_start():
-                self._admitted = True
-                self.on_progress()
-                return
-            await workflow.wait_condition(lambda: may_start() or self.draining)
+    async def admit(self, may_start: Callable[[], bool], *, seq: int) -> None:
+        """Returns when a new step may start; never, once the run is to continue as a new one."""
+        await self._waits.until(lambda: may_start() and not self._drains(), None, seq=seq)
+        self._moved = True
+        self.on_progress()
 
     async def call(self, call: TaskCall) -> Json:
-        """Runs a task as an activity, or as a local one."""
-        await self._not_draining()
+        """Runs a task as an activity, as a local one, or as a run of its own."""
+        await self._waits.until(lambda: not self._drains(), None, seq=call.seq)
         remaining = None if call.deadline is None else call.deadline - self.now()
         if remaining is not None and remaining <= timedelta(0):
             raise StepError(_timeout_info("the step took longer than its timeout"))
-        carried = self._take() if call.spec.activity is None else []
+        carried = self._take() if call.spec.self_recorded else []
         self._under_way += 1
         try:
             return await self._execute(call, carried, remaining)
@@ -124,26 +123,33 @@ class TemporalHost:
         finally:
             self._under_way -= 1
 
-    async def sleep_until(self, due: datetime) -> None:
+    async def sleep_until(self, due: datetime, *, seq: int) -> None:
         """A durable timer."""
         self.on_progress()
-        remaining = due - self.now()
-        if remaining > timedelta(0):
-            await asyncio.sleep(remaining.total_seconds())
+        await self._waits.until(None, due, seq=seq)
 
-    async def wait_for(self, condition: Callable[[], bool], due: datetime | None) -> bool:
+    async def wait_for(
+        self, condition: Callable[[], bool], due: datetime | None, *, seq: int
+    ) -> bool:
         """Waits for a condition, with a durable timer if there is a due time."""
         self.on_progress()
-        if condition():
-            return True
-        remaining = None if due is None else due - self.now()
-        if remaining is not None and remaining <= timedelta(0):
-            return False
-        try:
-            await workflow.wait_condition(condition, timeout=remaining)
-        except TimeoutError:
-            return condition()
-        return True
+        return await self._waits.until(condition, due, seq=seq)
+
+    async def settle(self) -> None:
+        """Lets everything go on, in its order, once a run that begins has come to rest."""
+        # Conditions are looked at when nothing is left that could move by itself.
+        await workflow.wait_condition(lambda: True)
+        self.release()
+
+    def release(self) -> None:
+        """Lets everything go on that was held."""
+        self._waits.release()
+
+    def notice(self) -> None:
+        """Tells that something came from outside: who waited for it goes on."""
+        self._moved = True
+        self._drains()
+        self._waits.look()
 
     def record(self, record: Record) -> None:
         """Keeps a fact until the next task or flush."""
@@ -153,7 +159,7 @@ class TemporalHost:
         """How many facts are kept."""
         return len(self._kept)
 
-    async def flush(self, *, main_path: bool, always: bool = False) -> None:
+    async def flush(self, *, main_path: bool, seq: int = 0, always: bool = False) -> None:
         """Writes what is kept, and the run as it stands now; the latter alone with ``always``.
 
         In a branch it is a remote activity: local activities side by side are where the SDK is
@@ -201,17 +207,19 @@ class TemporalHost:
                 summary="write the record",
             )
 
-    async def _not_draining(self) -> None:
-        """Parks for ever once the run is to continue as a new one; its state goes on there."""
-        info = workflow.info()
-        if self._admitted and (
-            info.is_continue_as_new_suggested()
-            or info.get_current_history_length() >= self._history_limit
-            or info.get_current_history_size() >= HISTORY_BYTES
-        ):
-            self.draining = True
-        if self.draining:
-            await asyncio.get_running_loop().create_future()
+    def _drains(self) -> bool:
+        """Whether the run is to continue as a new one: nothing is begun here any more.
+
+        Not before something has happened here, or it would continue for ever.
+        """
+        if not self.draining and self._moved:
+            info = workflow.info()
+            self.draining = (
+                info.is_continue_as_new_suggested()
+                or info.get_current_history_length() >= self._history_limit
+                or info.get_current_history_size() >= HISTORY_BYTES
+            )
+        return self.draining
 
     def _take(self) -> list[Record]:
         carried, self._kept = self._kept, []

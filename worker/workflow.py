@@ -22,7 +22,6 @@ with workflow.unsafe.imports_passed_through():
 
     from definitions.calls import ResolvedRun, ResolveRequest
     from definitions.errors import RefusedError
-    from definitions.jsongate import JsonGateError, loads
     from definitions.names import (
         QUERY_STATE,
         RESOLVE_ACTIVITY,
@@ -31,15 +30,19 @@ with workflow.unsafe.imports_passed_through():
         SEARCH_ORG,
         SEARCH_STATUS,
         SEARCH_VERSION,
+        SIGNAL_EVENT,
         UPDATE_DECIDE,
         UPDATE_PAUSE,
         UPDATE_RESUME,
+        UPDATE_SKIP,
         WORKFLOW_TYPE,
     )
     from definitions.records import ErrorInfo, Record
     from definitions.statuses import InstanceStatus
     from worker.interpreter.begin import new_state
+    from worker.interpreter.events import EventMessage
     from worker.interpreter.interpreter import Interpreter, public_summary
+    from worker.interpreter.operators import OperatorRequest, SkipRequest
     from worker.interpreter.people import DecisionRequest
     from worker.interpreter.plan import make_plan
     from worker.interpreter.state import (
@@ -48,6 +51,7 @@ with workflow.unsafe.imports_passed_through():
         dump_state,
         load_state,
     )
+    from worker.messages import decode, read_message, read_reason
     from worker.progress import progress
     from worker.temporal_host import TemporalHost
 
@@ -58,8 +62,6 @@ if TYPE_CHECKING:
 _RECORDS: TypeAdapter[list[Record]] = TypeAdapter(list[Record])
 #: How many arguments a run has that goes on where another one stopped.
 _CONTINUED = 2
-#: The encoding of a payload that is no value at all.
-_NULL = b"binary/null"
 
 
 @workflow.defn(dynamic=True)
@@ -77,6 +79,8 @@ class DefinitionWorkflow:
         self._plan: Plan | None = None
         self._resolved: ResolvedRun | None = None
         self._shown: dict[str, str] = {}
+        #: Events that came before the run was set up.
+        self._early: list[EventMessage] = []
         # Taken up here and not in ``run``, so that a decision which arrives with the first task of
         # a continued run finds the approval that it is for.
         if len(arguments) == _CONTINUED:
@@ -114,21 +118,21 @@ class DefinitionWorkflow:
     async def decide(self, request: RawValue) -> dict[str, Any]:
         """Takes a person's decision; answered at once."""
         try:
-            answer = self._running().decide(_decision(request))
+            answer = self._running().decide(read_message(request, DecisionRequest, "decision"))
         except RefusedError as error:
             raise ApplicationError(error.message, type="RefusedError") from None
-        self._show_progress()
+        self._noticed()
         return answer
 
     @decide.validator
     def _check_decide(self, request: RawValue) -> None:
         # A refused decision leaves nothing in the history.
-        self._running().check_decision(_decision(request))
+        self._running().check_decision(read_message(request, DecisionRequest, "decision"))
 
     @workflow.update(name=UPDATE_PAUSE)
     async def pause(self, request: RawValue = None) -> bool:  # type: ignore[assignment]
         """Lets running steps finish and starts no new one; returns whether that is a change."""
-        changed = self._running().pause()
+        changed = self._running().pause(read_message(request, OperatorRequest, "request"))
         if changed:
             await self._show_status()
         return changed
@@ -136,11 +140,12 @@ class DefinitionWorkflow:
     @pause.validator
     def _check_pause(self, request: RawValue = None) -> None:  # type: ignore[assignment]
         self._running()
+        read_message(request, OperatorRequest, "request")
 
     @workflow.update(name=UPDATE_RESUME)
     async def resume(self, request: RawValue = None) -> bool:  # type: ignore[assignment]
         """Goes on after ``pause``; returns whether that is a change."""
-        changed = self._running().resume()
+        changed = self._running().resume(read_message(request, OperatorRequest, "request"))
         if changed:
             await self._show_status()
         return changed
@@ -148,6 +153,36 @@ class DefinitionWorkflow:
     @resume.validator
     def _check_resume(self, request: RawValue = None) -> None:  # type: ignore[assignment]
         self._running()
+        read_message(request, OperatorRequest, "request")
+
+    @workflow.update(name=UPDATE_SKIP)
+    async def skip(self, request: RawValue) -> dict[str, Any]:
+        """Goes on from a step that waits or whose task runs, as if it had ended with nothing."""
+        try:
+            answer = self._running().skip(read_message(request, SkipRequest, "request"))
+        except RefusedError as error:
+            raise ApplicationError(error.message, type="RefusedError") from None
+        self._noticed()
+        return answer
+
+    @skip.validator
+    def _check_skip(self, request: RawValue) -> None:
+        self._running().check_skip(read_message(request, SkipRequest, "request"))
+
+    @workflow.signal(name=SIGNAL_EVENT)
+    def event(self, message: RawValue) -> None:
+        """Takes an event; whoever waits for its name goes on, else it is kept under its name."""
+        try:
+            event = read_message(message, EventMessage, "event")
+        except RefusedError as error:
+            # A signal has no answer, and a handler that raises would stop the run for good.
+            workflow.logger.warning("event_not_usable: %s", error.message)
+            return
+        if self._interpreter is None:
+            self._early.append(event)
+            return
+        self._interpreter.receive(event)
+        self._noticed()
 
     @workflow.query(name=QUERY_STATE)
     def state(self) -> dict[str, Any]:
@@ -172,7 +207,7 @@ class DefinitionWorkflow:
                 type="UnknownWorkflowType",
                 non_retryable=True,
             )
-        value, problem = _decode(arguments[0] if arguments else None)
+        value, problem = decode(arguments[0] if arguments else None)
         if len(arguments) > 1:
             problem = f"a run takes one argument, the start object, and not {len(arguments)}"
         request = ResolveRequest(
@@ -198,11 +233,15 @@ class DefinitionWorkflow:
             failed = ErrorInfo(type="InternalError", message=f"{type(error).__name__}: {error}")
             await _resolve(request.model_copy(update={"failed": failed}))
             raise
-        if cancelled and self._interpreter is not None:
-            self._interpreter.cancel()
+        if self._interpreter is None:
+            raise AssertionError("the run was not set up")
+        for event in self._early:
+            self._interpreter.receive(event)
+        if cancelled:
+            self._cancel()
 
     def _take_up(self, carried: RawValue) -> None:
-        value, problem = _decode(carried)
+        value, problem = decode(carried)
         if problem is not None or not isinstance(value, dict) or "state" not in value:
             return
         try:
@@ -258,18 +297,23 @@ class DefinitionWorkflow:
             raise AssertionError("the run was not set up")
         self._show_progress()
         work = asyncio.create_task(interpreter.run())
+        settled = False
 
         def handed_on() -> bool:
             return host.draining and host.quiescent and workflow.all_handlers_finished()
 
         while not work.done():
             try:
+                if not settled:
+                    settled = True
+                    await host.settle()
                 await workflow.wait_condition(lambda: work.done() or handed_on())
                 if not work.done():
                     # Once more, when whatever woke up together with this has come to rest.
                     await workflow.wait_condition(lambda: work.done() or handed_on())
             except asyncio.CancelledError:
-                interpreter.cancel()
+                self._cancel()
+                host.release()
                 continue
             if not work.done():
                 workflow.continue_as_new(
@@ -298,9 +342,21 @@ class DefinitionWorkflow:
         self._interpreter.crash(f"{type(error).__name__}: {error}")
         await self._host.flush(main_path=True)
 
+    def _cancel(self) -> None:
+        """Ends the run as cancelled; what the caller said of it goes on record."""
+        if self._interpreter is not None:
+            actor, reason = read_reason(workflow.cancellation_reason())
+            self._interpreter.cancel(actor=actor, reason=reason)
+
+    def _noticed(self) -> None:
+        """Lets go on whatever has waited for what has just come from outside."""
+        if self._host is not None:
+            self._host.notice()
+        self._show_progress()
+
     async def _show_status(self) -> None:
         """Shows a status that changed between two steps, in Temporal's UI and on record."""
-        self._show_progress()
+        self._noticed()
         if self._host is not None:
             # Remote, because a local activity may be under way on the main path.
             await self._host.flush(main_path=False, always=True)
@@ -370,33 +426,6 @@ async def _resolve(request: ResolveRequest) -> tuple[ResolvedRun, bool]:
         except asyncio.CancelledError:
             cancelled = True
     return ResolvedRun.model_validate(pinning.result()), cancelled
-
-
-def _decode(raw: RawValue | None) -> tuple[Json, str | None]:
-    """A payload as strict JSON, or why it is none."""
-    if raw is None or raw.payload.metadata.get("encoding") == _NULL:
-        return None, "there is none"
-    encoding = raw.payload.metadata.get("encoding", b"").decode("ascii", "replace")
-    if encoding not in {"json/plain", "json/protobuf"}:
-        return None, f"its encoding is {encoding or 'unknown'}, not JSON"
-    try:
-        return loads(raw.payload.data), None
-    except JsonGateError as error:
-        return None, str(error)
-
-
-def _decision(raw: RawValue) -> DecisionRequest:
-    value, problem = _decode(raw)
-    if problem is not None:
-        raise RefusedError(f"the decision is unusable: {problem}")
-    try:
-        return DecisionRequest.model_validate(value, by_alias=True, by_name=False)
-    except ValidationError as error:
-        sentences = "; ".join(
-            f"{'/'.join(map(str, one['loc'])) or 'decision'}: {one['msg']}"
-            for one in error.errors(include_url=False, include_input=False)
-        )
-        raise RefusedError(f"the decision is unusable: {sentences}") from None
 
 
 def _result(state: RunState) -> Json:

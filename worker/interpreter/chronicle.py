@@ -11,6 +11,8 @@ from definitions.audit import workflow_event
 from definitions.identity import event_id
 from definitions.outputs import stored_output
 from definitions.records import (
+    Action,
+    ActionRecord,
     AuditEvent,
     Decision,
     ErrorInfo,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from worker.interpreter.host import Host, StepError
     from worker.interpreter.plan import Plan, PlannedStep
     from worker.interpreter.state import ActiveStep, RunState, Unit
+
+
+#: The ends of an item that leave an output.
+_WITH_OUTPUT = (StepStatus.COMPLETED, StepStatus.SKIPPED)
 
 
 class Chronicle:
@@ -52,6 +58,7 @@ class Chronicle:
         attempts: int | None = None,
         decision: Decision | None = None,
         unit: Unit | None = None,
+        wrapped: bool = False,
     ) -> StepRecord:
         """A step as it stands now. The caller hands it to the host, or gives it to a task."""
         return StepRecord(
@@ -71,6 +78,7 @@ class Chronicle:
             decision=decision,
             votes=unit.votes or None if unit is not None else None,
             waiting_for=unit.waiting_for if unit is not None else None,
+            wrapped=wrapped or None,
         )
 
     def keep(self, record: StepRecord) -> None:
@@ -86,6 +94,7 @@ class Chronicle:
         output: Json = None,
         error: ErrorInfo | None = None,
         decision: Decision | None = None,
+        wrapped: bool = False,
     ) -> None:
         """A step's end. Its input is in its task's record, where it had a task."""
         unit = active.units[0] if step.items is None else None
@@ -96,13 +105,14 @@ class Chronicle:
                 active.iteration,
                 status,
                 started_at=active.started_at,
-                input=unit.input if unit is not None and step.inline else None,
+                input=unit.input if unit is not None and not step.spec.self_recorded else None,
                 output=output,
                 error=error,
                 ended=True,
                 attempts=error.attempts if error is not None else None,
                 decision=decision,
                 unit=unit,
+                wrapped=wrapped,
             )
         )
 
@@ -122,8 +132,8 @@ class Chronicle:
                 active.iteration,
                 status,
                 started_at=unit.started_at or active.started_at,
-                input=unit.input if step.inline else None,
-                output=stored_output(unit.output) if status is StepStatus.COMPLETED else None,
+                input=unit.input if not step.spec.self_recorded else None,
+                output=stored_output(unit.output) if status in _WITH_OUTPUT else None,
                 error=error.info if error is not None else None,
                 ended=True,
                 attempts=error.info.attempts if error is not None else None,
@@ -157,6 +167,35 @@ class Chronicle:
         """``workflow_instances.state``: input, steps and variables, in the schema's shape."""
         state = self._state
         return {"input": state.input, "steps": state.main.steps, "variables": state.variables}
+
+    def action(
+        self,
+        action: Action,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        path: str | None = None,
+        iteration: int | None = None,
+        data: JsonObject | None = None,
+    ) -> None:
+        """What somebody did to the run from outside."""
+        state = self._state
+        state.actions += 1
+        self._host.record(
+            ActionRecord(
+                seq=state.next_seq(),
+                event_id=event_id(
+                    state.org_id, state.first_run_id, action, iteration=state.actions
+                ),
+                action=action,
+                actor=actor,
+                reason=reason,
+                path=path,
+                iteration=iteration,
+                occurred_at=self._host.now(),
+                data=data or {},
+            )
+        )
 
     def run_ended(self) -> None:
         """The audit events of a run's end: one for every run, one more for a failed one."""

@@ -3,6 +3,10 @@
 Temporal is one host, the rehearsal another. The interpreter awaits nothing but these operations and
 its own children, so a host decides when a run moves and what a clock says. Nothing here knows the
 document's language.
+
+Every operation has a sequence number (``seq``), taken from the state when it first begins and kept
+there, so that a run which is taken up again has the same ones. What is due or holds at the same
+instant goes on in their order, whichever order a resumed run comes to its operations in.
 """
 
 from __future__ import annotations
@@ -54,12 +58,14 @@ def step_error(
 class TaskCall:
     """A task to run. The host retries it by ``retry`` until ``deadline`` and records each attempt.
 
-    ``record`` is the step as it stands when the task begins, ``ended_seq`` the order of its end.
+    ``seq`` is the operation's. ``record`` is the step as it stands when the task begins,
+    ``ended_seq`` the order of its end.
     ``final``: when the task ends well, so does the step, and its output needs no more work; the
     host may then record the step as completed by itself. ``main_path`` is False in branches, items
     and rollbacks, where several calls can be under way at once.
     """
 
+    seq: int
     spec: TaskSpec
     input: Json
     retry: RetryPolicy
@@ -81,7 +87,7 @@ class Host(Protocol):
         """The run's own time, UTC. The same on replay."""
         ...
 
-    async def admit(self, may_start: Callable[[], bool]) -> None:
+    async def admit(self, may_start: Callable[[], bool], *, seq: int) -> None:
         """Returns when a new step may start: ``may_start()`` is true, and nothing is drained."""
         ...
 
@@ -93,11 +99,13 @@ class Host(Protocol):
         """
         ...
 
-    async def sleep_until(self, due: datetime) -> None:
+    async def sleep_until(self, due: datetime, *, seq: int) -> None:
         """Returns at ``due``, at once when that is past."""
         ...
 
-    async def wait_for(self, condition: Callable[[], bool], due: datetime | None) -> bool:
+    async def wait_for(
+        self, condition: Callable[[], bool], due: datetime | None, *, seq: int
+    ) -> bool:
         """Returns True when the condition holds, False when ``due`` came first."""
         ...
 
@@ -105,7 +113,7 @@ class Host(Protocol):
         """Keeps a fact. It is written with the next task, or at the next flush."""
         ...
 
-    async def flush(self, *, main_path: bool) -> None:
+    async def flush(self, *, main_path: bool, seq: int) -> None:
         """Writes all facts that were kept. ``main_path`` as in ``TaskCall``."""
         ...
 

@@ -15,18 +15,25 @@ from definitions.start import MAX_RUN_VALUE_BYTES
 from definitions.statuses import InstanceStatus
 from worker.interpreter.children import Scope, bounded
 from worker.interpreter.chronicle import Chronicle
+from worker.interpreter.events import receive
 from worker.interpreter.host import StepError, step_error
 from worker.interpreter.inline import InlineTasks
 from worker.interpreter.lane import Lane, names_in_scope
+from worker.interpreter.operators import find_skippable
 from worker.interpreter.people import DecisionRequest, check_decision, take_decision
 from worker.interpreter.rollback import Rollback
-from worker.interpreter.steps import StepRunner, evaluate
+from worker.interpreter.steps import StepRunner
 from worker.interpreter.transitions import decide_failure
+from worker.interpreter.values import evaluate
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from definitions.jsontypes import Json, JsonObject
     from definitions.records import InstanceRecord
+    from worker.interpreter.events import EventMessage, Reception
     from worker.interpreter.host import Host
+    from worker.interpreter.operators import OperatorRequest, SkipRequest
     from worker.interpreter.plan import Plan
     from worker.interpreter.state import RunState
 
@@ -59,33 +66,66 @@ class Interpreter:
         if state.ended_at is None:
             state.ended_at = self._host.now()
             self._chronicle.run_ended()
-        await self._host.flush(main_path=True)
+        await self._host.flush(main_path=True, seq=state.next_seq())
         return state
 
-    def cancel(self) -> None:
+    def cancel(self, *, actor: str | None = None, reason: str | None = None) -> None:
         """Ends the run as cancelled. A rollback that has begun is not stopped."""
         if self.state.stage != "main":
             return
+        if not self.state.cancelling:
+            self._chronicle.action("cancel", actor=actor, reason=reason)
         self.state.cancelling = True
         self._scope.cancel()
         if self._main is not None:
             self._main.cancel()
 
-    def pause(self) -> bool:
+    def pause(self, request: OperatorRequest) -> bool:
         """Starts no new step until ``resume``; returns whether that is a change."""
         if self.state.paused or self.state.status.ended:
             return False
+        self._chronicle.action("pause", actor=request.actor, reason=request.reason)
         self.state.paused = True
         self.state.status = InstanceStatus.SUSPENDED
         return True
 
-    def resume(self) -> bool:
+    def resume(self, request: OperatorRequest) -> bool:
         """Goes on after ``pause``; returns whether that is a change."""
         if not self.state.paused or self.state.status.ended:
             return False
+        self._chronicle.action("resume", actor=request.actor, reason=request.reason)
         self.state.paused = False
         self.state.status = InstanceStatus.RUNNING
         return True
+
+    def check_skip(self, request: SkipRequest) -> None:
+        """Raises ``RefusedError`` when ``skip`` would."""
+        find_skippable(self.state, request.step_id)
+
+    def skip(self, request: SkipRequest) -> JsonObject:
+        """Goes on from a step that waits or whose task runs; returns what the operator is told."""
+        active, unit = find_skippable(self.state, request.step_id)
+        self._chronicle.action(
+            "skip",
+            actor=request.actor,
+            reason=request.reason,
+            path=unit.path,
+            iteration=active.iteration,
+        )
+        self._runner.skip(unit)
+        return {"stepId": unit.path, "accepted": True}
+
+    def receive(self, message: EventMessage) -> Reception:
+        """Takes an event; whoever waits for it goes on, else it is kept."""
+        if self.state.stage != "main":
+            return "refused"
+        reception = receive(self.state, message)
+        if reception != "repeated":
+            said: JsonObject = {"name": message.name, "reception": reception}
+            if message.id is not None:
+                said["id"] = message.id
+            self._chronicle.action("event", data=said)
+        return reception
 
     def crash(self, message: str) -> None:
         """Ends the run as failed by a fault of our own, and says so in its records."""
@@ -152,7 +192,7 @@ class Interpreter:
             return await self._walk_main(work_scope)
         if state.deadline is None:
             state.deadline = state.started_at + timeout
-        timer = self._host.sleep_until(state.deadline)
+        timer = self._deadline(state.deadline)
         in_time, output = await bounded(
             self._scope, self._walk_main(work_scope), work_scope, timer, name="run"
         )
@@ -167,6 +207,11 @@ class Interpreter:
                 retryable=False,
             )
         return output
+
+    async def _deadline(self, deadline: datetime) -> None:
+        state = self.state
+        state.deadline_turn = state.deadline_turn or state.next_seq()
+        await self._host.sleep_until(deadline, seq=state.deadline_turn)
 
     async def _walk_main(self, scope: Scope) -> Json:
         lane = Lane(self.state.main, self._plan.main, scope)

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from definitions.errors import RefusedError
 from definitions.inputs import check_input
 from definitions.outputs import MAX_VALUE_BYTES, json_size
-from worker.interpreter.state import timestamp
+from worker.interpreter.state import timestamp, under_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,14 +47,9 @@ class DecisionRequest(BaseModel):
 
 def waiting_units(frame: Frame) -> Iterator[tuple[str, Unit]]:
     """Every approval that waits, as (step id, unit), in the order of the frames."""
-    active = frame.active
-    if active is None:
-        return
-    for unit in active.units:
+    for active, unit in under_way(frame):
         if unit.waiting_for is not None and "approvalsRequired" in unit.waiting_for:
             yield active.step_id, unit
-        for branch in unit.branches:
-            yield from waiting_units(branch)
 
 
 def find_waiting(state: RunState, name: str) -> Unit:

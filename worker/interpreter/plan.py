@@ -15,7 +15,7 @@ from definitions.cel import compile_expression
 from definitions.document import Definition, RetryPolicy
 from definitions.durations import parse_duration
 from definitions.expressions import AFTER_STEP_NAMES, ITEM_NAMES, STEP_NAMES
-from definitions.tasks import INLINE_TASKS, TaskSpec
+from definitions.tasks import INLINE_TASKS, NOT_ACTIVITIES, TaskSpec
 from definitions.templates import CompiledMapping, parse_mapping
 from definitions.walk import asks_people
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: What a step gets whose own policy and task's leave it out.
 DEFAULT_RETRY = RetryPolicy()
-#: ``core.fail`` and the waits are not tried again by themselves.
+#: ``core.fail``, the waits and child runs are not tried again by themselves.
 SINGLE_ATTEMPT = RetryPolicy.model_validate({"maxAttempts": 1})
 
 
@@ -202,7 +202,7 @@ def _retry(step: Step, spec: TaskSpec) -> RetryPolicy:
         return step.retry_policy
     if step.on_failure is not None and step.on_failure.action == "retry":
         return DEFAULT_RETRY
-    if step.task_id in INLINE_TASKS:
+    if step.task_id in NOT_ACTIVITIES:
         return SINGLE_ATTEMPT
     return spec.retry_policy or DEFAULT_RETRY
 

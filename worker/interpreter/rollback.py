@@ -9,10 +9,11 @@ from definitions.records import CompensationRecord, StepRecord
 from definitions.statuses import StepStatus
 from worker.interpreter.children import Children, Scope
 from worker.interpreter.host import StepError, TaskCall
+from worker.interpreter.inline import InlineCall
 from worker.interpreter.lane import Lane, names_in_scope
 from worker.interpreter.plan import every_planned
 from worker.interpreter.state import Unit
-from worker.interpreter.steps import evaluate
+from worker.interpreter.values import evaluate
 
 if TYPE_CHECKING:
     from definitions.jsontypes import JsonObject
@@ -59,9 +60,10 @@ class Rollback:
 
     async def _compensate(self, done: Completed, *, main_path: bool) -> None:
         if done.unit is None:
-            await self._host.admit(lambda: True)
+            done.turn = done.turn or self._state.next_seq()
+            await self._host.admit(lambda: True, seq=done.turn)
             path = f"{done.path}@compensation"
-            done.unit = Unit(path=path, started_at=self._host.now())
+            done.unit = Unit(path=path, started_at=self._host.now(), turn=done.turn)
         unit, task = done.unit, self._compensations[done.step_id]
         record = StepRecord(
             seq=self._state.next_seq(),
@@ -77,12 +79,12 @@ class Rollback:
             await self._run(task, done, unit, record, main_path=main_path)
         except StepError as failed:
             error = failed.at(done.step_id)
-        done.compensated, done.unit = error is None, None
-        if error is not None or task.inline or task.spec.activity is not None:
+        done.compensated, done.unit, done.turn = error is None, None, 0
+        if error is not None or not task.spec.self_recorded:
             ended = {
                 "seq": self._state.next_seq(),
                 "status": StepStatus.COMPLETED if error is None else StepStatus.FAILED,
-                "input": unit.input if task.inline else None,
+                "input": unit.input if not task.spec.self_recorded else None,
                 "error": error.info if error is not None else None,
                 "attempts": error.info.attempts if error is not None else None,
                 "completed_at": self._host.now(),
@@ -112,10 +114,12 @@ class Rollback:
             unit.input_ready = True
         deadline = record.started_at + task.timeout if task.timeout is not None else None
         if task.inline:
-            await self._inline.run(task, unit, deadline, self._nothing_to_announce)
+            nothing = self._nothing_to_announce
+            await self._inline.run(InlineCall(task, unit, done.iteration, deadline, nothing))
             return
         await self._host.call(
             TaskCall(
+                seq=unit.turn,
                 spec=task.spec,
                 input=unit.input,
                 retry=task.retry,
@@ -128,7 +132,7 @@ class Rollback:
                 ),
                 record=record,
                 ended_seq=self._state.next_seq(),
-                final=task.spec.activity is None,
+                final=task.spec.self_recorded,
                 main_path=main_path,
             )
         )

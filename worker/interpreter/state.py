@@ -10,6 +10,7 @@ pydantic still reads and writes them (``dump_state``, ``load_state``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -29,9 +30,11 @@ INTERPRETER_VERSION = 1
 class Unit:
     """One run of a step's task and branches: the step itself, or one item of its ``forEach``.
 
-    The fields from ``tries`` to ``verdict`` belong to the tasks that the interpreter does by
-    itself: ``tries`` counts the failed ones, ``retry_at`` and ``due`` are the ends of waits under
-    way.
+    ``turn`` is the sequence number of the operation under way. ``skipped``: an operator has said
+    so, and the coroutine has not come to it yet. The fields from ``tries`` on, but for the
+    branches, belong to the tasks that the interpreter does by itself: ``tries`` counts the failed
+    ones, ``retry_at`` and ``due`` are the ends of waits under way, ``event`` has the ``data`` of
+    the one that came.
     """
 
     path: str
@@ -42,12 +45,15 @@ class Unit:
     input: Json = None
     input_ready: bool = False
     output: Json = None
+    turn: int = 0
+    skipped: bool = False
     tries: int = 0
     retry_at: datetime | None = None
     due: datetime | None = None
     waiting_for: JsonObject | None = None
     votes: list[JsonObject] = field(default_factory=list)
     verdict: Literal["approved", "rejected"] | None = None
+    event: JsonObject | None = None
     branches: list[Frame] = field(default_factory=list)
 
 
@@ -55,8 +61,9 @@ class Unit:
 class ActiveStep:
     """The step at which a frame stands.
 
-    ``results`` and ``failures`` are those of a ``forEach``; ``joined`` has the steps of its items'
-    branches, which nobody sees before the step ends.
+    ``turn`` is the sequence number of the wait for ``deadline``. ``results`` and ``failures`` are
+    those of a ``forEach``; ``joined`` has the steps of its items' branches, which nobody sees
+    before the step ends.
     """
 
     step_id: str
@@ -64,6 +71,7 @@ class ActiveStep:
     iteration: int
     started_at: datetime
     deadline: datetime | None = None
+    turn: int = 0
     units: list[Unit] = field(default_factory=list)
     items: list[Json] | None = None
     next_item: int = 0
@@ -78,7 +86,8 @@ class Frame:
     """A walk through one list of steps: the main path, or a branch.
 
     ``prefix`` comes before the ids of its steps in their paths, ``steps`` holds what expressions
-    see under that name, ``result`` is the stored output of the step that ended last.
+    see under that name, ``result`` is the stored output of the step that ended last. ``turn`` is
+    the sequence number of its wait to enter a step, while it does.
     """
 
     prefix: str
@@ -86,25 +95,36 @@ class Frame:
     data: JsonObject
     steps: dict[str, JsonObject] = field(default_factory=dict)
     active: ActiveStep | None = None
+    turn: int = 0
     result: Json = field(default_factory=dict)
     ended: bool = False
 
 
 @dataclass(slots=True)
 class Completed:
-    """A completed step that has a compensation; ``unit`` is the one of it, once that has begun."""
+    """A completed step that has a compensation.
+
+    ``unit`` is the one of the compensation once that has begun, ``turn`` the sequence number of its
+    wait to begin.
+    """
 
     step_id: str
     path: str
     iteration: int
     output: Json
     compensated: bool | None = None
+    turn: int = 0
     unit: Unit | None = None
 
 
 @dataclass(slots=True)
 class RunState:
-    """A run. ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``."""
+    """A run. ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``.
+
+    ``actions`` counts what was done to it from outside. ``events`` keeps the data of those that
+    nobody has waited for yet, by their names; ``event_bytes`` is their size, ``event_ids`` has the
+    ids of the latest ones. ``deadline_turn`` is the sequence number of the wait for ``deadline``.
+    """
 
     org_id: UUID
     instance_id: UUID
@@ -118,17 +138,22 @@ class RunState:
     main: Frame
     correlation_id: str | None = None
     deadline: datetime | None = None
+    deadline_turn: int = 0
     interpreter_version: int = INTERPRETER_VERSION
     stage: Literal["main", "rollback", "done"] = "main"
     status: InstanceStatus = InstanceStatus.RUNNING
     paused: bool = False
     cancelling: bool = False
     seq: int = 0
+    actions: int = 0
     iterations: dict[str, int] = field(default_factory=dict)
     error: JsonObject | None = None
     handled_globally: bool = False
     completed: list[Completed] = field(default_factory=list)
     deciding_votes: list[JsonObject] = field(default_factory=list)
+    events: dict[str, list[Json]] = field(default_factory=dict)
+    event_bytes: int = 0
+    event_ids: list[str] = field(default_factory=list)
     output: Json = None
     failure: JsonObject | None = None
     ended_at: datetime | None = None
@@ -151,6 +176,17 @@ class RunState:
         """The next number in the order of everything that this run does."""
         self.seq += 1
         return self.seq
+
+
+def under_way(frame: Frame) -> Iterator[tuple[ActiveStep, Unit]]:
+    """Everything that a frame stands at, what runs in branches included, outermost first."""
+    active = frame.active
+    if active is None:
+        return
+    for unit in active.units:
+        yield active, unit
+        for branch in unit.branches:
+            yield from under_way(branch)
 
 
 _ADAPTER = TypeAdapter(RunState)

@@ -96,12 +96,29 @@ class Decide(_Part):
     payload: JsonValue = None
 
 
-class Nothing(_Part):
-    """An action that takes no arguments: ``{}``."""
+class Operate(_Part):
+    """An operator's action on the whole run: who, and why; ``{}`` where neither matters."""
+
+    actor: _Name | None = None
+    reason: str | None = None
+
+
+class Skip(Operate):
+    """An operator's action on one step, by its id or its path."""
+
+    step_id: _Name
+
+
+class Event(_Part):
+    """An event that the run is sent."""
+
+    name: _Name
+    data: JsonValue = Field(default_factory=dict)
+    id: _Name | None = None
 
 
 #: The field of an action that says what is done: each thing that the outside can do to a run.
-ACTIONS = ("approve", "reject", "pause", "resume", "cancel")
+ACTIONS = ("approve", "reject", "pause", "resume", "skip", "cancel", "event")
 
 
 class Action(_Part):
@@ -113,9 +130,11 @@ class Action(_Part):
     at: Duration
     approve: Decide | None = None
     reject: Decide | None = None
-    pause: Nothing | None = None
-    resume: Nothing | None = None
-    cancel: Nothing | None = None
+    pause: Operate | None = None
+    resume: Operate | None = None
+    skip: Skip | None = None
+    cancel: Operate | None = None
+    event: Event | None = None
     refused: bool = False
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ rule of the design can be held exactly: a restart changes nothing. Two things ma
 * An operation is known by the name of the task that awaits it (``Children.spawn`` names each child
   by its place in the definition). The new interpreter must come to wait for exactly what the old
   one waited for; anything else is a ``RestartError``.
-* Operations go on in the order in which they were first begun, whichever order a resumed
-  interpreter comes to them in. What is due at the same instant is handled in that order.
+* Operations go on in the order of their sequence numbers, whichever order a resumed interpreter
+  comes to them in. What is due at the same instant is handled in that order.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Operation:
 
     name: str
     what: str
-    order: int
+    seq: int
     future: asyncio.Future[Any]
     due: datetime | None = None
     condition: Callable[[], bool] | None = None
@@ -110,7 +110,6 @@ class RehearsalHost:
         self._tasks = MockedTasks(answers, self.loop, self.journal, self.now)
         self._root: asyncio.Task[RunState] | None = None
         self._operations: dict[str, Operation] = {}
-        self._order = 0
         self._unwritten = 0
         self._flushing = 0
         #: Whether anything has happened since the last restart.
@@ -143,17 +142,17 @@ class RehearsalHost:
         """The virtual time."""
         return START + timedelta(microseconds=self.loop.microseconds)
 
-    async def admit(self, may_start: Callable[[], bool]) -> None:
+    async def admit(self, may_start: Callable[[], bool], *, seq: int) -> None:
         """Returns when a new step may start."""
         if self._before is None and may_start() and not self._parks():
             return
-        operation = self._operation("leave to start a step", condition=may_start)
+        operation = self._operation("leave to start a step", seq, condition=may_start)
         await self._operate(operation, park=may_start() and self._parks())
 
     async def call(self, call: TaskCall) -> Json:
         """Runs a mocked task with its retries."""
         self._unwritten = 0
-        operation = self._operation(f"the task {call.spec.task_id}", call=call)
+        operation = self._operation(f"the task {call.spec.task_id}", call.seq, call=call)
         await self._operate(operation, park=self._parks())
         running = operation.running
         if running is None:
@@ -162,17 +161,19 @@ class RehearsalHost:
             raise running.error
         return running.output
 
-    async def sleep_until(self, due: datetime) -> None:
+    async def sleep_until(self, due: datetime, *, seq: int) -> None:
         """Returns at ``due``."""
         if self._before is None and due <= self.now():
             return
-        await self._operate(self._operation("a time", due=due))
+        await self._operate(self._operation("a time", seq, due=due))
 
-    async def wait_for(self, condition: Callable[[], bool], due: datetime | None) -> bool:
+    async def wait_for(
+        self, condition: Callable[[], bool], due: datetime | None, *, seq: int
+    ) -> bool:
         """Returns whether the condition held before ``due``."""
         if self._before is None and condition():
             return True
-        operation = self._operation("a decision", condition=condition, due=due)
+        operation = self._operation("somebody", seq, condition=condition, due=due)
         held: bool = await self._operate(operation)
         return held
 
@@ -182,7 +183,7 @@ class RehearsalHost:
             self.journal.records.append(record)
             self._unwritten += 1
 
-    async def flush(self, *, main_path: bool) -> None:
+    async def flush(self, *, main_path: bool, seq: int) -> None:
         """Writes all facts. That takes no time, but whatever else is due now gets its turn."""
         if self._closing:
             return
@@ -190,7 +191,7 @@ class RehearsalHost:
         self._unwritten = 0
         self._flushing += 1
         try:
-            await self._operate(self._operation("its records to be written", due=self.now()))
+            await self._operate(self._operation("its records to be written", seq, due=self.now()))
         finally:
             self._flushing -= 1
 
@@ -203,6 +204,7 @@ class RehearsalHost:
     def _operation(
         self,
         what: str,
+        seq: int,
         *,
         due: datetime | None = None,
         condition: Callable[[], bool] | None = None,
@@ -214,9 +216,8 @@ class RehearsalHost:
         name = task.get_name() if task is not None else ""
         if name in self._operations:
             raise RestartError(f"two operations at once are called {name}")
-        self._order += 1
         future = self.loop.create_future()
-        return Operation(name, what, self._order, future, due=due, condition=condition, call=call)
+        return Operation(name, what, seq, future, due=due, condition=condition, call=call)
 
     async def _operate(self, operation: Operation, *, park: bool = False) -> Any:
         self._operations[operation.name] = operation
@@ -238,13 +239,13 @@ class RehearsalHost:
     def _begin(self, operation: Operation) -> None:
         """Lets an operation begin: its call, its alarm. One without waits for its condition."""
         if operation.call is not None:
-            running = RunningCall(self._tasks, operation.call, operation.order)
+            running = RunningCall(self._tasks, operation.call)
             self._follow(operation, running)
         if operation.due is not None:
             operation.alarm = self.loop.set_alarm(
                 (operation.due - START) // timedelta(microseconds=1),
                 partial(self._wake, operation, answer=False),
-                order=operation.order,
+                order=operation.seq,
             )
 
     def _follow(self, operation: Operation, running: RunningCall) -> None:
@@ -263,7 +264,7 @@ class RehearsalHost:
         if any(operation.parked for operation in self._operations.values()) and self._restart():
             return True
         woken = False
-        for operation in list(self._operations.values()):
+        for operation in sorted(self._operations.values(), key=_seq):
             if operation.condition is not None and not operation.parked and operation.condition():
                 self._wake(operation, answer=True)
                 woken = True
@@ -315,7 +316,7 @@ class RehearsalHost:
             self.interpreter = Interpreter(self._plan, state, self)
 
     def _release(self, before: dict[str, Operation]) -> None:
-        """Lets everything go on for which a resumed interpreter waits, in the order from before."""
+        """Lets everything go on for which a resumed interpreter waits, in its order."""
         now = self._operations
         if sorted(before) != sorted(now):
             raise RestartError(
@@ -326,10 +327,8 @@ class RehearsalHost:
             )
         self._before = None
         self._moved = False
-        self._operations = {name: now[name] for name in before}
-        for name, old in before.items():
-            new = now[name]
-            new.order = old.order
+        for new in sorted(now.values(), key=_seq):
+            old = before[new.name]
             _check_resumed(old, new)
             if old.running is not None:
                 self._follow(new, old.running)
@@ -339,8 +338,12 @@ class RehearsalHost:
                 self._begin(new)
 
 
+def _seq(operation: Operation) -> int:
+    return operation.seq
+
+
 def _check_resumed(old: Operation, new: Operation) -> None:
-    same = new.what == old.what and new.due == old.due
+    same = (new.what, new.due, new.seq) == (old.what, old.due, old.seq)
     if old.call is not None and new.call is not None:
         same = same and new.call.input == old.call.input
         same = same and new.call.deadline == old.call.deadline

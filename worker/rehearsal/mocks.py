@@ -12,12 +12,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from definitions.durations import format_duration, parse_duration
-from definitions.errors import NEVER_RETRIED
 from definitions.outputs import stored_output
 from definitions.records import AttemptRecord, ErrorInfo
 from definitions.statuses import StepStatus
 from worker.interpreter.host import StepError
-from worker.interpreter.inline import backoff
+from worker.interpreter.retries import next_attempt_at
 from worker.rehearsal.compare import differences
 
 if TYPE_CHECKING:
@@ -62,10 +61,9 @@ class MockedTasks:
 class RunningCall:
     """A call under way. When it is done, it has an output or an error, and calls ``on_done``."""
 
-    def __init__(self, tasks: MockedTasks, call: TaskCall, order: int) -> None:
+    def __init__(self, tasks: MockedTasks, call: TaskCall) -> None:
         self._tasks = tasks
         self.call = call
-        self._order = order
         self.on_done: Callable[[], None] = _nobody
         self.output: Json = None
         self.error: StepError | None = None
@@ -119,7 +117,7 @@ class RunningCall:
     def _end_after(self, delay: timedelta, end: Callable[[], None]) -> None:
         loop = self._tasks.loop
         when = loop.microseconds + delay // timedelta(microseconds=1)
-        self._alarm = loop.set_alarm(when, end, order=self._order)
+        self._alarm = loop.set_alarm(when, end, order=self.call.seq)
 
     def _answered(self, answer: Answer) -> None:
         if answer.throw is not None:
@@ -148,24 +146,14 @@ class RunningCall:
     ) -> None:
         info = info.model_copy(update={"attempts": self._attempt})
         self._record(status, error=info)
-        delay = self._backoff(info, retryable=retryable)
-        if delay is not None:
-            self._end_after(delay, self._begin)
+        error = StepError(info, retryable=retryable)
+        now, call = self._tasks.now(), self.call
+        again = next_attempt_at(call.retry, error, self._attempt, now=now, deadline=call.deadline)
+        if again is not None:
+            self._end_after(again - now, self._begin)
             return
-        self.error = StepError(info, retryable=retryable)
+        self.error = error
         self.on_done()
-
-    def _backoff(self, info: ErrorInfo, *, retryable: bool) -> timedelta | None:
-        """How long until the next attempt, or None when there is none."""
-        call = self.call
-        if not retryable or info.type in NEVER_RETRIED:
-            return None
-        if info.type in call.retry.non_retryable_errors or self._attempt >= call.retry.max_attempts:
-            return None
-        delay = backoff(call.retry, self._attempt)
-        if call.deadline is not None and self._tasks.now() + delay >= call.deadline:
-            return None
-        return delay
 
     def _compare_input(self, answer: Answer) -> None:
         if answer.gave("expect_input"):
@@ -186,6 +174,7 @@ class RunningCall:
                 "status": status,
                 "output": stored_output(output),
                 "completed_at": now,
+                "wrapped": None if isinstance(output, dict) else True,
             }
             step = step.model_copy(update=ended)
             self._tasks.journal.records.append(step)

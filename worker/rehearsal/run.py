@@ -15,6 +15,8 @@ from definitions.records import ErrorInfo
 from definitions.start import DEFAULT_ORG
 from definitions.statuses import InstanceStatus
 from worker.interpreter.begin import new_state
+from worker.interpreter.events import EventMessage
+from worker.interpreter.operators import OperatorRequest, SkipRequest
 from worker.interpreter.people import DecisionRequest
 from worker.interpreter.plan import make_plan
 from worker.rehearsal.compare import differences
@@ -156,13 +158,19 @@ def _apply(host: RehearsalHost, action: Action) -> None:
     if interpreter.state.ended_at is not None:
         raise RefusedError(f"the run has ended: it is {interpreter.state.status}")
     if action.cancel is not None:
-        interpreter.cancel()
+        interpreter.cancel(actor=action.cancel.actor, reason=action.cancel.reason)
+    elif action.event is not None:
+        message = EventMessage.model_validate(action.event.model_dump(exclude_unset=True))
+        if interpreter.receive(message) == "refused":
+            raise RefusedError("the event was not taken")
     elif interpreter.state.status.ended:
         raise RefusedError("the run is being rolled back")
     elif action.pause is not None:
-        interpreter.pause()
+        interpreter.pause(OperatorRequest.model_validate(action.pause.model_dump()))
     elif action.resume is not None:
-        interpreter.resume()
+        interpreter.resume(OperatorRequest.model_validate(action.resume.model_dump()))
+    elif action.skip is not None:
+        interpreter.skip(SkipRequest.model_validate(action.skip.model_dump()))
 
 
 def _compare(case: Case, result: CaseResult) -> list[str]:

@@ -18,7 +18,9 @@ def trace(result: CaseResult) -> dict[str, Any]:
     A run whose input was refused has done nothing: it has no state.
     """
     state = dump_state(result.state) if result.state is not None else {}
-    state.pop("seq", None)
+    for name in ("seq", "deadline_turn"):
+        state.pop(name, None)
+    state.get("main", {}).pop("turn", None)
     return {
         "status": str(result.status),
         "output": result.output,

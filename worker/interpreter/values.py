@@ -1,0 +1,41 @@
+"""Values on their way through a step: mappings evaluated, sizes kept, failures named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from definitions.expressions import EvaluationError
+from definitions.outputs import MAX_VALUE_BYTES, json_size
+from definitions.statuses import StepStatus
+from worker.interpreter.host import step_error
+
+if TYPE_CHECKING:
+    from definitions.jsontypes import Json
+    from definitions.records import ErrorInfo
+    from definitions.templates import CompiledMapping
+    from worker.interpreter.plan import PlannedStep
+
+
+def evaluate(mapping: CompiledMapping, names: dict[str, Json], what: str) -> Json:
+    """A mapping's value; what goes wrong in it is the step's error."""
+    try:
+        value = mapping.evaluate(names)
+    except EvaluationError as error:
+        raise step_error("ExpressionError", f"{what}: {error}") from None
+    check_size(value, what)
+    return value
+
+
+def check_size(value: Json, what: str) -> None:
+    """Refuses a value that Temporal would refuse later, at a price."""
+    size = json_size(value)
+    if size > MAX_VALUE_BYTES:
+        raise step_error(
+            "PayloadTooLarge", f"{what} has {size} bytes, at most {MAX_VALUE_BYTES} are allowed"
+        )
+
+
+def failed_status(step: PlannedStep, error: ErrorInfo) -> StepStatus:
+    """How a step ends that failed: a timeout of its own is told apart."""
+    own = error.type == "TimeoutError" and error.step_id == step.step_id
+    return StepStatus.TIMEOUT if own else StepStatus.FAILED

@@ -1,0 +1,77 @@
+"""What comes to a run from outside, read without trusting it: arguments, updates, signals.
+
+Raw payloads, because whatever the SDK decodes by itself can fail a workflow task for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from definitions.errors import RefusedError
+from definitions.jsongate import JsonGateError, loads
+
+if TYPE_CHECKING:
+    from temporalio.common import RawValue
+
+    from definitions.jsontypes import Json
+
+_M = TypeVar("_M", bound=BaseModel)
+#: The encoding of a payload that is no value at all.
+_NULL = b"binary/null"
+#: The problem of an argument that was not given.
+NOTHING = "there is none"
+#: How ``cancel_reason`` says who acts.
+_BY = re.compile(r"^(?P<reason>.*?)\s*\(by (?P<actor>[^()]{1,255})\)$", re.DOTALL)
+
+
+def decode(raw: RawValue | None) -> tuple[Json, str | None]:
+    """A payload as strict JSON, or why it is none."""
+    if raw is None or raw.payload.metadata.get("encoding") == _NULL:
+        return None, NOTHING
+    encoding = raw.payload.metadata.get("encoding", b"").decode("ascii", "replace")
+    if encoding not in {"json/plain", "json/protobuf"}:
+        return None, f"its encoding is {encoding or 'unknown'}, not JSON"
+    try:
+        return loads(raw.payload.data), None
+    except JsonGateError as error:
+        return None, str(error)
+
+
+def read_message(raw: RawValue | None, model: type[_M], what: str) -> _M:
+    """An update's or a signal's argument; none at all is an empty object.
+
+    Raises:
+        RefusedError: It is not what ``model`` describes.
+    """
+    value, problem = decode(raw)
+    if problem == NOTHING:
+        value, problem = {}, None
+    if problem is not None:
+        raise RefusedError(f"the {what} is unusable: {problem}")
+    try:
+        return model.model_validate(value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        sentences = "; ".join(
+            f"{'/'.join(map(str, one['loc'])) or what}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise RefusedError(f"the {what} is unusable: {sentences}") from None
+
+
+def cancel_reason(actor: str | None, reason: str | None) -> str:
+    """What a cancellation is sent with: Temporal takes one text, which its UI shows."""
+    by = f"(by {actor.replace('(', '').replace(')', '')})" if actor else ""
+    return " ".join(part for part in (reason, by) if part)
+
+
+def read_reason(text: str | None) -> tuple[str | None, str | None]:
+    """Who cancelled, and why, as far as that was said."""
+    if not text:
+        return None, None
+    match = _BY.match(text)
+    if match is None:
+        return None, text
+    return match["actor"], match["reason"] or None
