@@ -80,6 +80,14 @@ class DefinitionStore(Protocol):
         """
         ...
 
+    async def get_version(self, org_id: UUID, version_id: UUID) -> StoredVersion:
+        """A version by its id, listed or not.
+
+        Raises:
+            NotFoundError: This org has none of this id.
+        """
+        ...
+
     async def versions(self, org_id: UUID, workflow_id: str) -> Sequence[StoredVersion]:
         """All listed versions, the highest first."""
         ...

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from definitions.records import Decision, ErrorInfo, Vote
+from definitions.records import Decision, ErrorInfo, RunOrigin, Vote
 from definitions.statuses import InstanceStatus, StepStatus
 
 
@@ -53,7 +53,10 @@ class UserView(_View):
 
 
 class InstanceView(_View):
-    """One run. The definition's ids are absent where no definition could be found."""
+    """One run. The definition's ids are absent where no definition could be found.
+
+    ``origin`` is the run that it came from, as a child or as a rerun.
+    """
 
     id: UUID
     org_id: UUID
@@ -79,6 +82,7 @@ class InstanceView(_View):
     request_hash: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
+    origin: RunOrigin | None = None
     interpreter_version: int | None = None
     started_at: datetime
     updated_at: datetime
@@ -110,7 +114,8 @@ class StepView(_View):
 
     ``attempts`` is the highest attempt number that was seen. ``started_at`` and ``task_id`` are
     absent while only the decision that followed the step is known. ``compensated`` is absent
-    unless the step was rolled back, and false where that failed.
+    unless the step was rolled back, and false where that failed. ``wrapped``: what came out was no
+    object, and stands in ``output`` under ``value``.
     """
 
     id: UUID
@@ -131,6 +136,7 @@ class StepView(_View):
     votes: list[Vote] = Field(default_factory=list)
     waiting_for: dict[str, Any] | None = None
     compensated: bool | None = None
+    wrapped: bool = False
     attempt_records: list[AttemptView] = Field(default_factory=list)
 
 
@@ -143,3 +149,31 @@ class AuditView(_View):
     event_data: dict[str, Any]
     instance_id: UUID | None = None
     seq: int
+
+
+class ActionView(_View):
+    """Something that was done to a run from outside. ``path``: to this step of it."""
+
+    event_id: UUID
+    seq: int
+    action: str
+    actor: str | None = None
+    reason: str | None = None
+    path: str | None = None
+    iteration: int | None = None
+    occurred_at: datetime
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class OutboxView(_View):
+    """An event that a run publishes. ``published_at`` is absent until a broker has it."""
+
+    id: int
+    event_id: UUID
+    instance_id: UUID
+    execution_id: str
+    seq: int
+    event_type: str
+    envelope: dict[str, Any]
+    occurred_at: datetime
+    published_at: datetime | None = None

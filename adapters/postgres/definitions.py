@@ -265,6 +265,18 @@ class PostgresDefinitionStore:
             hint=f"registered: {', '.join(sorted(others, key=sort_key, reverse=True))}",
         )
 
+    async def get_version(self, org_id: UUID, version_id: UUID) -> StoredVersion:
+        """A version by its id, whether it is listed or a run brought it along.
+
+        Raises:
+            NotFoundError: This org has none of this id.
+        """
+        async with self._database.transaction(org_id) as connection:
+            stored = await _by_id(connection, {"org": org_id, "version_id": version_id})
+        if stored is None:
+            raise NotFoundError("version", str(version_id))
+        return stored
+
     async def versions(self, org_id: UUID, workflow_id: str) -> Sequence[StoredVersion]:
         """All listed versions, the highest first; empty where there is none."""
         async with self._database.transaction(org_id) as connection:

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from psycopg import sql
 
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
-from definitions.views import AttemptView, AuditView, InstancePage, InstanceView, StepView
+from definitions.views import (
+    ActionView,
+    AttemptView,
+    AuditView,
+    InstancePage,
+    InstanceView,
+    OutboxView,
+    StepView,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +41,10 @@ _COLUMNS = (
     "id, org_id, execution_id, first_run_id, workflow_definition_id, definition_version_id,"
     " workflow_id, version, content_hash, status, current_step_id, error, trigger_event_id,"
     " correlation_id, channel, external_id, user_id, idempotency_key, request_hash, metadata, tags,"
-    " interpreter_version, started_at, updated_at, completed_at"
+    " interpreter_version, started_at, updated_at, completed_at,"
+    " CASE WHEN origin_kind IS NOT NULL THEN jsonb_build_object('kind', origin_kind,"
+    " 'instanceId', origin_instance_id, 'executionId', origin_execution_id,"
+    " 'path', origin_path, 'iteration', origin_iteration) END AS origin"
 )
 #: A page leaves out what can be large.
 _BRIEF = sql.SQL("SELECT {} FROM workflow_instances WHERE ").format(sql.SQL(_COLUMNS))
@@ -54,7 +65,8 @@ _FILTERS = {
 
 _STEPS = """
 SELECT id, seq, path, iteration, step_id, task_id, name, status, input, output, error, started_at,
-       completed_at, attempts, decision, coalesce(votes, '[]') AS votes, waiting_for, compensated
+       completed_at, attempts, decision, coalesce(votes, '[]') AS votes, waiting_for, compensated,
+       coalesce(wrapped, false) AS wrapped
 FROM step_records
 WHERE org_id = %(org)s AND instance_id = %(instance)s
 ORDER BY first_seq, started_at, path, iteration
@@ -70,6 +82,18 @@ SELECT event_id, event_timestamp, event_type, event_data, instance_id, seq
 FROM audit_events
 WHERE org_id = %(org)s AND instance_id = %(instance)s
 ORDER BY seq, event_timestamp
+"""
+_ACTIONS = """
+SELECT event_id, seq, action, actor, reason, path, iteration, occurred_at, data
+FROM run_actions
+WHERE org_id = %(org)s AND instance_id = %(instance)s
+ORDER BY seq, occurred_at
+"""
+_OUTBOX = """
+SELECT id, event_id, instance_id, execution_id, seq, event_type, envelope, occurred_at, published_at
+FROM outbox_events
+WHERE org_id = %(org)s AND instance_id = %(instance)s
+ORDER BY seq, id
 """
 
 
@@ -182,10 +206,25 @@ class PostgresReader:
 
     async def audit_events(self, org_id: UUID, instance_id: UUID) -> Sequence[AuditView]:
         """The audit events of a run, in their order."""
-        values = {"org": org_id, "instance": instance_id}
+        rows = await self._of_run(_EVENTS, org_id, instance_id)
+        return [AuditView.model_validate(row) for row in rows]
+
+    async def actions(self, org_id: UUID, instance_id: UUID) -> Sequence[ActionView]:
+        """What was done to a run from outside, in its order."""
+        rows = await self._of_run(_ACTIONS, org_id, instance_id)
+        return [ActionView.model_validate(row) for row in rows]
+
+    async def outbox(self, org_id: UUID, instance_id: UUID) -> Sequence[OutboxView]:
+        """The events that a run publishes, in their order, those that were delivered included."""
+        rows = await self._of_run(_OUTBOX, org_id, instance_id)
+        return [OutboxView.model_validate(row) for row in rows]
+
+    async def _of_run(
+        self, query: LiteralString, org_id: UUID, instance_id: UUID
+    ) -> list[dict[str, Any]]:
         async with self._database.transaction(org_id) as connection:
-            cursor = await connection.execute(_EVENTS, values)
-            return [AuditView.model_validate(row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(query, {"org": org_id, "instance": instance_id})
+            return await cursor.fetchall()
 
     async def _instances(self, query: sql.Composed, values: dict[str, Any]) -> list[InstanceView]:
         async with self._database.transaction(values["org"]) as connection:

@@ -60,6 +60,8 @@ _STATEMENTS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
     (statements.CLOSE_OF_ENDED, lambda batch: batch.ended),
     (statements.FLUSHES, lambda batch: batch.flushes),
     (statements.EVENTS, lambda batch: batch.events),
+    (statements.ACTIONS, lambda batch: batch.actions),
+    (statements.PUBLISHED, lambda batch: batch.published),
 )
 
 

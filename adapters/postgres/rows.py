@@ -14,11 +14,14 @@ from adapters.postgres.database import dump_json
 from definitions.identity import step_record_id
 from definitions.jsonvalues import storable
 from definitions.records import (
+    ActionRecord,
     AttemptRecord,
     AuditEvent,
     CompensationRecord,
     InstanceRecord,
+    PublishedRecord,
     RecordBatch,
+    RunOrigin,
     RunStarted,
     StepRecord,
     TransitionRecord,
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 #: The longest text of the columns that the specification calls VARCHAR(255).
 _SHORT = 255
+
+#: Tasks that no activity of ours runs: there are no attempts that could have left no trace.
+_NO_ATTEMPTS = INLINE_TASKS | {"core.event", "core.publish", "core.workflow"}
 
 _Key: TypeAlias = tuple[str | int, ...]
 
@@ -67,6 +73,8 @@ class BatchRows:
     untold: list[Row] = field(default_factory=list)
     flushes: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+    actions: list[Row] = field(default_factory=list)
+    published: list[Row] = field(default_factory=list)
     size: int = 0
 
     def add(self, rows: list[Row], key: _Key, values: JsonObject) -> None:
@@ -125,6 +133,11 @@ def rows_of(batch: RecordBatch) -> BatchRows:
                 rows.add(rows.flushes, key, {"id": run["id"], **_flush(record)})
             case AuditEvent():
                 rows.add(rows.events, (str(record.event_id),), _event(rows, record))
+            case ActionRecord():
+                rows.add(rows.actions, (str(record.event_id),), _action(rows, record))
+            case PublishedRecord():
+                values = {**_published(rows, record), "execution_id": ref.execution_id}
+                rows.add(rows.published, (str(record.event_id),), values)
     if batch.attempt is not None:
         _add_attempt(rows, batch.attempt)
         _add_step(rows, batch.attempt.step, from_attempt=batch.attempt.attempt)
@@ -134,6 +147,8 @@ def rows_of(batch: RecordBatch) -> BatchRows:
 def _earliest(batch: RecordBatch) -> str | None:
     times = [record.started_at for record in batch.records if isinstance(record, StepRecord)]
     times += [record.updated_at for record in batch.records if isinstance(record, InstanceRecord)]
+    told = (AuditEvent, ActionRecord, PublishedRecord)
+    times += [record.occurred_at for record in batch.records if isinstance(record, told)]
     if batch.attempt is not None:
         times += [batch.attempt.started_at, batch.attempt.step.started_at]
     return _time(min(times, default=None))
@@ -156,6 +171,17 @@ def _started(started: RunStarted) -> JsonObject:
         "metadata": started.metadata,
         "tags": started.tags,
         "interpreter_version": started.interpreter_version,
+        **(_origin(started.origin) if started.origin is not None else {}),
+    }
+
+
+def _origin(origin: RunOrigin) -> JsonObject:
+    return {
+        "origin_kind": origin.kind,
+        "origin_instance_id": str(origin.instance_id),
+        "origin_execution_id": origin.execution_id,
+        "origin_path": origin.path,
+        "origin_iteration": origin.iteration,
     }
 
 
@@ -183,6 +209,34 @@ def _event(rows: BatchRows, record: AuditEvent) -> JsonObject:
     }
 
 
+def _action(rows: BatchRows, record: ActionRecord) -> JsonObject:
+    return {
+        "event_id": str(record.event_id),
+        "instance_id": str(rows.instance_id),
+        "seq": record.seq,
+        "action": record.action,
+        "actor": _short(record.actor),
+        "reason": record.reason,
+        "path": record.path,
+        "iteration": record.iteration,
+        "occurred_at": _time(record.occurred_at),
+        "data": record.data,
+    }
+
+
+def _published(rows: BatchRows, record: PublishedRecord) -> JsonObject:
+    return {
+        "event_id": str(record.event_id),
+        "instance_id": str(rows.instance_id),
+        "seq": record.seq,
+        "event_type": _short(record.event_type),
+        "path": record.path,
+        "iteration": record.iteration,
+        "envelope": record.envelope,
+        "occurred_at": _time(record.occurred_at),
+    }
+
+
 def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) -> None:
     status = StepStatus(record.status)
     place = _place(rows, record.path, record.iteration)
@@ -206,13 +260,14 @@ def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) 
         "votes": [vote.to_json() for vote in record.votes] if record.votes else None,
         "waiting_for": record.waiting_for,
         "compensated": record.compensated,
+        "wrapped": record.wrapped,
         "started_at": _time(record.started_at),
         "completed_at": _time(record.completed_at),
     }
     rows.add(rows.steps, key, values)
     if status.ended and from_attempt is None:
         rows.add(rows.ended, key, {**place, "completed_at": _time(record.completed_at)})
-        if record.attempts and record.task_id not in INLINE_TASKS:
+        if record.attempts and not record.external and record.task_id not in _NO_ATTEMPTS:
             # Attempts that left no trace, the last one included, get their rows now.
             after = {"attempt": record.attempts + 1, "started_at": _time(record.completed_at)}
             rows.add(rows.untold, (*key, record.attempts + 1), {**place, **after})

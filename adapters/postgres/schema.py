@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from adapters.postgres.database import Database
 
 #: Every revision, the oldest first. A test holds it against the migrations themselves.
-REVISIONS = ("001_create_definitions_and_instances", "002_create_records")
+REVISIONS = (
+    "001_create_definitions_and_instances",
+    "002_create_records",
+    "003_create_actions_and_outbox",
+)
 HEAD = REVISIONS[-1]
 
 

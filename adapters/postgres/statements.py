@@ -37,6 +37,7 @@ INSERT INTO workflow_instances AS i (
     id, org_id, workflow_id, version, execution_id, first_run_id, status, started_at, updated_at,
     workflow_definition_id, definition_version_id, content_hash, input, correlation_id,
     trigger_event_id, channel, external_id, user_id, idempotency_key, request_hash, metadata, tags,
+    origin_kind, origin_instance_id, origin_execution_id, origin_path, origin_iteration,
     interpreter_version
 )
 SELECT
@@ -44,13 +45,16 @@ SELECT
     r.started_at, r.started_at,
     r.workflow_definition_id, r.definition_version_id, r.content_hash, r.input, r.correlation_id,
     r.trigger_event_id, r.channel, r.external_id, r.user_id, r.idempotency_key, r.request_hash,
-    coalesce(r.metadata, '{}'), coalesce(r.tags, '{}'), r.interpreter_version
+    coalesce(r.metadata, '{}'), coalesce(r.tags, '{}'),
+    r.origin_kind, r.origin_instance_id, r.origin_execution_id, r.origin_path, r.origin_iteration,
+    r.interpreter_version
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     id uuid, workflow_id text, version text, execution_id text, first_run_id text,
     started_at timestamptz, workflow_definition_id uuid, definition_version_id uuid,
     content_hash text, input jsonb, correlation_id text, trigger_event_id uuid, channel text,
     external_id text, user_id text, idempotency_key text, request_hash text, metadata jsonb,
-    tags jsonb, interpreter_version integer
+    tags jsonb, origin_kind text, origin_instance_id uuid, origin_execution_id text,
+    origin_path text, origin_iteration integer, interpreter_version integer
 )
 ON CONFLICT (id) DO UPDATE SET
     started_at = excluded.started_at,
@@ -67,6 +71,11 @@ ON CONFLICT (id) DO UPDATE SET
     request_hash = excluded.request_hash,
     metadata = excluded.metadata,
     tags = excluded.tags,
+    origin_kind = excluded.origin_kind,
+    origin_instance_id = excluded.origin_instance_id,
+    origin_execution_id = excluded.origin_execution_id,
+    origin_path = excluded.origin_path,
+    origin_iteration = excluded.origin_iteration,
     interpreter_version = excluded.interpreter_version
 WHERE i.interpreter_version IS NULL
 """
@@ -134,17 +143,18 @@ STEPS = """
 INSERT INTO step_records AS s (
     id, org_id, instance_id, path, iteration, seq, first_seq, step_id, task_id, name, status,
     input, output, error, attempts, decision, decision_seq, votes, waiting_for, compensated,
-    started_at, completed_at
+    wrapped, started_at, completed_at
 )
 SELECT
     r.id, %(org)s, r.instance_id, r.path, r.iteration, r.seq, r.first_seq, r.step_id, r.task_id,
     r.name, r.status, r.input, r.output, r.error, r.attempts, r.decision, r.decision_seq, r.votes,
-    r.waiting_for, r.compensated, r.started_at, r.completed_at
+    r.waiting_for, r.compensated, r.wrapped, r.started_at, r.completed_at
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     id uuid, instance_id uuid, path text, iteration integer, from_attempt integer, seq bigint,
     first_seq bigint, step_id text, task_id text, name text, status text, input jsonb,
     output jsonb, error jsonb, attempts integer, decision jsonb, decision_seq bigint, votes jsonb,
-    waiting_for jsonb, compensated boolean, started_at timestamptz, completed_at timestamptz
+    waiting_for jsonb, compensated boolean, wrapped boolean, started_at timestamptz,
+    completed_at timestamptz
 )
 WHERE r.from_attempt IS NULL OR NOT EXISTS (
     SELECT FROM step_attempts AS a
@@ -154,7 +164,7 @@ WHERE r.from_attempt IS NULL OR NOT EXISTS (
 )
 ON CONFLICT (id) DO UPDATE SET (
     seq, first_seq, step_id, task_id, name, status, input, output, error, attempts, decision,
-    decision_seq, votes, waiting_for, compensated, started_at, completed_at
+    decision_seq, votes, waiting_for, compensated, wrapped, started_at, completed_at
 ) = (
     SELECT
         CASE WHEN n.wins THEN excluded.seq ELSE s.seq END,
@@ -181,6 +191,9 @@ ON CONFLICT (id) DO UPDATE SET (
         CASE WHEN n.wins THEN coalesce(excluded.waiting_for, s.waiting_for)
              ELSE coalesce(s.waiting_for, excluded.waiting_for) END,
         coalesce(excluded.compensated, s.compensated),
+        CASE WHEN n.replaces THEN excluded.wrapped
+             WHEN n.wins THEN coalesce(excluded.wrapped, s.wrapped)
+             ELSE coalesce(s.wrapped, excluded.wrapped) END,
         CASE WHEN n.wins THEN coalesce(excluded.started_at, s.started_at)
              ELSE coalesce(s.started_at, excluded.started_at) END,
         CASE WHEN n.wins THEN coalesce(excluded.completed_at, s.completed_at)
@@ -244,6 +257,37 @@ SELECT
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     event_id uuid, event_timestamp timestamptz, event_type text, event_data jsonb,
     instance_id uuid, seq bigint
+)
+ON CONFLICT (org_id, event_id) DO NOTHING
+"""
+
+#: What was done to a run happened once, and never changes.
+ACTIONS = """
+INSERT INTO run_actions (
+    event_id, org_id, instance_id, seq, action, actor, reason, path, iteration, data, occurred_at
+)
+SELECT
+    r.event_id, %(org)s, r.instance_id, r.seq, r.action, r.actor, r.reason, r.path, r.iteration,
+    coalesce(r.data, '{}'), r.occurred_at
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
+    event_id uuid, instance_id uuid, seq bigint, action text, actor text, reason text, path text,
+    iteration integer, data jsonb, occurred_at timestamptz
+)
+ON CONFLICT (org_id, event_id) DO NOTHING
+"""
+
+#: An event enters the outbox once, whether or not it has left it since.
+PUBLISHED = """
+INSERT INTO outbox_events (
+    event_id, org_id, instance_id, execution_id, seq, event_type, path, iteration, envelope,
+    occurred_at
+)
+SELECT
+    r.event_id, %(org)s, r.instance_id, r.execution_id, r.seq, r.event_type, r.path, r.iteration,
+    r.envelope, r.occurred_at
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
+    event_id uuid, instance_id uuid, execution_id text, seq bigint, event_type text, path text,
+    iteration integer, envelope jsonb, occurred_at timestamptz
 )
 ON CONFLICT (org_id, event_id) DO NOTHING
 """

@@ -169,6 +169,11 @@ workflow_instances = Table(
     Column("request_hash", String(64)),
     Column("metadata", JSONB, nullable=False, server_default=_EMPTY),
     Column("tags", JSONB, nullable=False, server_default=_EMPTY),
+    Column("origin_kind", String(50)),
+    Column("origin_instance_id", Uuid),
+    Column("origin_execution_id", Text),
+    Column("origin_path", Text),
+    Column("origin_iteration", Integer),
     Column("interpreter_version", Integer),
     Column("seq", BigInteger, nullable=False, server_default=text("-1")),
     _timestamp("started_at"),
@@ -192,6 +197,12 @@ workflow_instances = Table(
         "org_id",
         "idempotency_key",
         postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index(
+        "workflow_instances_origin_idx",
+        "org_id",
+        "origin_instance_id",
+        postgresql_where=text("origin_instance_id IS NOT NULL"),
     ),
 )
 
@@ -220,6 +231,7 @@ step_records = Table(
     Column("votes", JSONB),
     Column("waiting_for", JSONB),
     Column("compensated", Boolean),
+    Column("wrapped", Boolean),
     _timestamp("started_at", nullable=True),
     _timestamp("completed_at", nullable=True),
     UniqueConstraint("instance_id", "path", "iteration", name="step_records_path_key"),
@@ -243,6 +255,54 @@ step_attempts = Table(
     _timestamp("started_at", nullable=True),
     _timestamp("completed_at", nullable=True),
     PrimaryKeyConstraint("instance_id", "path", "iteration", "attempt", name="step_attempts_pkey"),
+)
+
+#: What was done to a run from outside, and by whom.
+run_actions = Table(
+    "run_actions",
+    metadata,
+    Column("event_id", Uuid, nullable=False),
+    Column("org_id", Uuid, nullable=False),
+    _instance(),
+    Column("seq", BigInteger, nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("actor", String(255)),
+    Column("reason", Text),
+    Column("path", Text),
+    Column("iteration", Integer),
+    Column("data", JSONB, nullable=False, server_default=_EMPTY),
+    _timestamp("occurred_at"),
+    PrimaryKeyConstraint("org_id", "event_id", name="run_actions_pkey"),
+    Index("run_actions_instance_idx", "instance_id", "seq"),
+)
+
+#: Events on their way to a broker, in one lane for each run. They refer to nothing: what is not
+#: published yet must outlive its run. ``id`` says nothing about the order of commits.
+outbox_events = Table(
+    "outbox_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("org_id", Uuid, nullable=False),
+    Column("instance_id", Uuid, nullable=False),
+    Column("execution_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("event_type", String(255), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("envelope", JSONB, nullable=False),
+    _timestamp("occurred_at"),
+    _timestamp("recorded_at", default=True),
+    _timestamp("published_at", nullable=True),
+    UniqueConstraint("org_id", "event_id", name="outbox_events_event_key"),
+    Index("outbox_events_instance_idx", "instance_id", "seq"),
+    Index(
+        "outbox_events_unpublished_idx",
+        "org_id",
+        "instance_id",
+        "seq",
+        postgresql_where=text("published_at IS NULL"),
+    ),
 )
 
 #: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.

@@ -12,6 +12,8 @@ _ITERATION = "How often the path had been entered in this run, from 1."
 _PATH = "Where the step stands in the run (see [paths](#paths))."
 _CREATED_BY = "Who made it."
 _CREATED_AT = "When it was made."
+_OCCURRED = "When it happened, in the run's own time."
+_SEQ = "The order within the run."
 _FIELD = "The document's field of that name."
 
 TABLES: dict[str, str] = {
@@ -30,6 +32,11 @@ TABLES: dict[str, str] = {
         "One row for each iteration of a step, of an item of a `forEach`, and of a compensation."
     ),
     "step_attempts": "One row for each attempt of a step's task.",
+    "run_actions": "What was done to a run from outside, and by whom.",
+    "outbox_events": (
+        "Events on their way to a broker. They stay when their run is cleaned away, and are "
+        "delivered in the order of `seq` within a run; `id` does not tell which came first."
+    ),
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
@@ -111,6 +118,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "request_hash": "The SHA-256 of the start object.",
         "metadata": "Of the start object.",
         "tags": "Of the start object.",
+        "origin_kind": "Where the run came from: `child` (of a step of a run) or `rerun` (of one).",
+        "origin_instance_id": "The run that it came from.",
+        "origin_execution_id": "That run's execution id.",
+        "origin_path": "The step that started it, or that it goes on from.",
+        "origin_iteration": "That step's iteration.",
         "interpreter_version": "The version of the interpreter's behaviour.",
         "seq": "The order of the last write of the run itself.",
         "started_at": _STARTED,
@@ -140,6 +152,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "decision_seq": "The order of the decision.",
         "votes": "The decisions of people, in their order.",
         "waiting_for": "What a waiting step waits for: `until`, or the approval's input.",
+        "wrapped": "True: what came out was no object, and `output` has it under `value`.",
         "compensated": "True: rolled back. False: its compensation failed. Null: neither.",
         "started_at": _STARTED,
         "completed_at": "When it ended.",
@@ -159,6 +172,34 @@ COLUMNS: dict[str, dict[str, str]] = {
         "worker": "The worker that ran it, as `pid@host`.",
         "started_at": "When it began; null for one that left no trace.",
         "completed_at": "When it ended, or was given up.",
+    },
+    "run_actions": {
+        "event_id": "A UUIDv5: the same action has the same id, however often it is written.",
+        "org_id": _ORG,
+        "instance_id": _INSTANCE,
+        "seq": _SEQ,
+        "action": "`pause`, `resume`, `cancel`, `skip`, `rerun` or `event`.",
+        "actor": "Who did it.",
+        "reason": "Why, as they say.",
+        "path": "The step that it was done to, where it was one (see [paths](#paths)).",
+        "iteration": "That step's iteration.",
+        "data": "What else is known: the event's name, the step that a rerun began with.",
+        "occurred_at": _OCCURRED,
+    },
+    "outbox_events": {
+        "id": "A number for the publisher.",
+        "event_id": "The event's own id, a UUIDv5.",
+        "org_id": _ORG,
+        "instance_id": "The run. It may be gone.",
+        "execution_id": "The run's execution id.",
+        "seq": _SEQ,
+        "event_type": "The event's type.",
+        "path": "The step that publishes it (see [paths](#paths)).",
+        "iteration": _ITERATION,
+        "envelope": "The whole CloudEvent, as JSON.",
+        "occurred_at": _OCCURRED,
+        "recorded_at": "When it was written.",
+        "published_at": "When a broker had it; null until then.",
     },
     "audit_events": {
         "event_id": "A UUIDv5 of org, run and type.",

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from definitions.identity import event_id, instance_id, org_id
 from definitions.records import (
+    ActionRecord,
     AttemptRecord,
     AuditEvent,
     InstanceRecord,
+    PublishedRecord,
     Record,
     RecordBatch,
     RunRef,
@@ -121,4 +123,30 @@ def audit(ref: RunRef, seq: int, event_type: str, **workflow: Any) -> AuditEvent
                 }
             },
         },
+    )
+
+
+def action(ref: RunRef, seq: int, kind: str = "pause", **values: Any) -> ActionRecord:
+    """Something that a person did to the run."""
+    return ActionRecord(
+        seq=seq,
+        event_id=event_id(ref.org_id, ref.first_run_id, f"action.{seq}"),
+        action=kind,
+        actor="manager@example.com",
+        occurred_at=at(seq),
+        **values,
+    )
+
+
+def published(ref: RunRef, seq: int, event_type: str = "order.shipped") -> PublishedRecord:
+    """An event that a step publishes."""
+    identity = event_id(ref.org_id, ref.first_run_id, event_type, path="tell", iteration=seq)
+    return PublishedRecord(
+        seq=seq,
+        event_id=identity,
+        event_type=event_type,
+        path="tell",
+        iteration=seq,
+        occurred_at=at(seq),
+        envelope={"specversion": "1.0", "id": str(identity), "type": event_type, "data": {"n": 1}},
     )

@@ -145,6 +145,19 @@ async def test_an_inline_document_touches_nothing_that_is_listed(
         await store.get(DEFAULT, "order", "9.0.0")
 
 
+async def test_any_version_is_found_by_its_id(store: PostgresDefinitionStore) -> None:
+    """An unlisted one too; an id that another org has is not found."""
+    for stored in (
+        await register(store, document()),
+        await register(store, document(name="Inline"), listed=False),
+    ):
+        found = await store.get_version(DEFAULT, stored.version_id)
+        assert (found.document, found.listed) == (stored.document, stored.listed)
+        other = await store.create_org(f"acme-{stored.listed}".lower())
+        with pytest.raises(NotFoundError):
+            await store.get_version(other.id, stored.version_id)
+
+
 async def test_an_inline_document_under_a_new_id_is_not_listed(
     store: PostgresDefinitionStore,
 ) -> None:

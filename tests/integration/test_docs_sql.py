@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adapters.postgres.recorder import PostgresRecorder
-from definitions.records import Decision, ErrorInfo, Evaluated
+from definitions.records import Decision, ErrorInfo, Evaluated, RunOrigin
 from definitions.statuses import InstanceStatus, StepStatus
 from tests.docs import blocks
 from tests.integration.facts import (
     DEFAULT,
+    action,
     attempt,
     audit,
     facts,
@@ -53,14 +54,20 @@ async def _write_runs(database: Database) -> None:
     await recorder.write(started(waiting, correlation_id=CORRELATION, input={"amount": 42}))
     await recorder.write(attempt(waiting, 1, StepStatus.FAILED, classify, error=error))
     await recorder.write(attempt(waiting, 2, StepStatus.COMPLETED, ended, output={}))
-    await recorder.write(facts(waiting, asks, flush(5)))
+    await recorder.write(facts(waiting, asks, flush(5), action(waiting, 6)))
+    origin = RunOrigin(
+        kind="child",
+        instance_id=waiting.instance_id,
+        execution_id=waiting.execution_id,
+        path="classify",
+    )
     for name, outcome in (("run-2", "success"), ("run-3", "failed")):
         run = run_ref(name, workflow_id="expense")
         event = audit(
             run, 2, "workflow.completed", outcome=outcome, approval_required=True,
             approval_decision="approved",
         )  # fmt: skip
-        await recorder.write(started(run))
+        await recorder.write(started(run, origin=origin))
         await recorder.write(facts(run, event, flush(3, InstanceStatus.COMPLETED)))
     await recorder.close()
 

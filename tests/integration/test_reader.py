@@ -14,8 +14,20 @@ from adapters.postgres.reader import _FILTERS, _STEPS, PostgresReader, instances
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.identity import org_id
-from definitions.statuses import InstanceStatus
-from tests.integration.facts import DEFAULT, at, audit, facts, flush, run_ref, started, step
+from definitions.records import RunOrigin
+from definitions.statuses import InstanceStatus, StepStatus
+from tests.integration.facts import (
+    DEFAULT,
+    action,
+    at,
+    audit,
+    facts,
+    flush,
+    published,
+    run_ref,
+    started,
+    step,
+)
 
 if TYPE_CHECKING:
     from adapters.postgres.database import Database
@@ -149,12 +161,15 @@ async def test_another_orgs_run_is_not_found(
     ref = run_ref()
     await recorder.write(started(ref))
     await recorder.write(facts(ref, step(1), audit(ref, 2, "workflow.started")))
+    await recorder.write(facts(ref, action(ref, 3), published(ref, 4)))
     acme = org_id("acme")
     with pytest.raises(NotFoundError):
         await reader.find_instance(acme, ref.execution_id)
     assert (await reader.list_instances(acme)).items == []
     assert list(await reader.steps(acme, ref.instance_id)) == []
     assert list(await reader.audit_events(acme, ref.instance_id)) == []
+    assert list(await reader.actions(acme, ref.instance_id)) == []
+    assert list(await reader.outbox(acme, ref.instance_id)) == []
 
 
 async def test_steps_come_in_the_order_in_which_they_began(
@@ -165,6 +180,67 @@ async def test_steps_come_in_the_order_in_which_they_began(
     await recorder.write(facts(ref, step(1, path="slow"), step(2, path="quick")))
     await recorder.write(facts(ref, step(9, path="slow")))
     assert [one.path for one in await reader.steps(DEFAULT, ref.instance_id)] == ["slow", "quick"]
+
+
+async def test_what_was_done_to_a_run_is_read_in_its_order(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Each action has who did it, why, and the step that it was done to."""
+    ref = run_ref()
+    skip = action(ref, 9, "skip", path="charge", iteration=2, reason="gateway is down")
+    await recorder.write(facts(ref, skip, action(ref, 3), action(ref, 5, "resume")))
+    found = await reader.actions(DEFAULT, ref.instance_id)
+    assert [one.action for one in found] == ["pause", "resume", "skip"]
+    last = found[-1]
+    assert (last.path, last.iteration, last.reason) == ("charge", 2, "gateway is down")
+    assert (last.actor, last.occurred_at, last.data) == ("manager@example.com", at(9), {})
+
+
+async def test_what_a_run_publishes_is_read_in_its_order(
+    recorder: PostgresRecorder, reader: PostgresReader, database: Database
+) -> None:
+    """The envelope comes back as it was, and outlives its run."""
+    ref = run_ref()
+    last, first = published(ref, 7, "order.paid"), published(ref, 2)
+    await recorder.write(facts(ref, last, first))
+    async with database.transaction(DEFAULT) as connection:
+        await connection.execute("DELETE FROM workflow_instances")
+    found = await reader.outbox(DEFAULT, ref.instance_id)
+    assert [one.envelope for one in found] == [first.envelope, last.envelope]
+    assert [one.event_type for one in found] == ["order.shipped", "order.paid"]
+    assert {(one.execution_id, one.published_at) for one in found} == {("exec-run-1", None)}
+
+
+async def test_a_run_knows_where_it_came_from(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """A child names the step that started it; a run of its own has no origin."""
+    parent, child = run_ref("parent"), run_ref("child")
+    origin = RunOrigin(
+        kind="child",
+        instance_id=parent.instance_id,
+        execution_id=parent.execution_id,
+        path="ship#2",
+        iteration=3,
+    )
+    # A fact that came before the run's first record has made its row already.
+    await recorder.write(facts(child, step(1)))
+    await recorder.write(started(parent))
+    await recorder.write(started(child, 1, origin=origin))
+    assert (await reader.find_instance(DEFAULT, "exec-child")).origin == origin
+    assert (await reader.find_instance(DEFAULT, "exec-parent")).origin is None
+    assert [run.origin for run in (await reader.list_instances(DEFAULT)).items] == [origin, None]
+
+
+async def test_an_output_that_was_wrapped_says_so(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Whether ``value`` is the step's own member or the wrapping can be told."""
+    ref = run_ref()
+    own = step(1, StepStatus.COMPLETED, path="own", output={"value": 1})
+    wrapped = step(2, StepStatus.COMPLETED, path="wrapped", output={"value": 1}, wrapped=True)
+    await recorder.write(facts(ref, own, wrapped))
+    assert [one.wrapped for one in await reader.steps(DEFAULT, ref.instance_id)] == [False, True]
 
 
 async def test_the_first_run_of_an_idempotency_key_is_found(

@@ -24,11 +24,13 @@ from definitions.records import (
 from definitions.statuses import InstanceStatus, StepStatus
 from tests.integration.facts import (
     DEFAULT,
+    action,
     at,
     attempt,
     audit,
     facts,
     flush,
+    published,
     run_ref,
     started,
     step,
@@ -64,11 +66,14 @@ async def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
             ("step_records", "id"),
             ("step_attempts", "path, iteration, attempt"),
             ("audit_events", "event_id"),
+            ("run_actions", "event_id"),
+            ("outbox_events", "event_id"),
         ):
             cursor = await connection.execute(f"SELECT * FROM {table} ORDER BY {order}")  # noqa: S608 (names of ours)
             result[table] = await cursor.fetchall()
-    for row in result["audit_events"]:
+    for row in (*result["audit_events"], *result["outbox_events"]):
         del row["recorded_at"]
+        row.pop("id", None)
     return result
 
 
@@ -85,7 +90,8 @@ def a_whole_run() -> list[RecordBatch]:
         attempt(REF, 2, COMPLETED, done, output={"chargeId": "c-1"}),
         facts(REF, TransitionRecord(seq=4, path="charge", iteration=1, decision=decision)),
         facts(REF, again, step(7, COMPLETED, path="ship/each#3/label", iteration=2)),
-        facts(REF, flush(8, current_step_id="ship")),
+        facts(REF, flush(8, current_step_id="ship"), action(REF, 8), action(REF, 12, "resume")),
+        facts(REF, published(REF, 13), published(REF, 14)),
         facts(REF, CompensationRecord(seq=9, path="charge", iteration=1, compensated=True)),
         facts(
             REF,
@@ -135,6 +141,8 @@ async def test_the_order_and_the_number_of_writes_change_nothing(
         await connection.execute("DELETE FROM workflow_instances")
         await connection.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
         await connection.execute("DELETE FROM audit_events")
+        await connection.execute("DELETE FROM outbox_events")
+    recorder = PostgresRecorder(database)  # one that knows of no run's row
     shuffled = random.Random(seed)  # noqa: S311 (a shuffled order, not a secret)
     order = [*batches, *shuffled.choices(batches, k=4)]
     shuffled.shuffle(order)
@@ -398,6 +406,19 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(
 def _code(one: AttemptView) -> tuple[str, str | None]:
     assert one.error is not None
     return one.error.type, one.error.code
+
+
+@pytest.mark.parametrize(
+    "told", [{"external": True}, {"task_id": "core.workflow"}, {"task_id": "core.event"}]
+)
+async def test_attempts_that_nobody_of_ours_makes_get_no_rows(
+    recorder: PostgresRecorder, reader: PostgresReader, told: dict[str, Any]
+) -> None:
+    """What another language's worker, or a child run, did is no attempt that was lost."""
+    ended = step(9, FAILED, error=ErrorInfo(type="Oops"), attempts=3)
+    await recorder.write(facts(REF, ended.model_copy(update=told)))
+    found = await only_step(reader)
+    assert (found.attempts, found.attempt_records) == (3, [])
 
 
 async def test_attempts_that_left_no_trace_have_rows_at_the_steps_end(
