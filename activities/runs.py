@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from activities.recording import write_record
+from activities.reruns import prepare_rerun
 from definitions.audit import workflow_event
 from definitions.calls import ResolvedRun, ResolveRequest
 from definitions.document import Definition
-from definitions.errors import InvalidDocumentError, NotFoundError
+from definitions.errors import ConflictError, InvalidDocumentError, NotFoundError, RefusedError
 from definitions.identity import event_id, instance_id
 from definitions.inputs import check_input
 from definitions.outputs import json_size
 from definitions.records import (
+    ActionRecord,
     AuditEvent,
     ErrorInfo,
     InstanceRecord,
@@ -34,7 +36,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from activities.registry import TaskRegistry
-    from definitions.ports import DefinitionStore, Organization, Recorder, StoredVersion
+    from activities.reruns import Rerun
+    from definitions.ports import (
+        DefinitionStore,
+        Organization,
+        Recorder,
+        RunReader,
+        StoredVersion,
+    )
+    from definitions.records import Record, RunOrigin
 
 _UNKNOWN = "unknown"
 
@@ -53,6 +63,7 @@ class RunActivities:
     def __init__(
         self,
         store: DefinitionStore,
+        reader: RunReader,
         recorder: Recorder,
         registry: TaskRegistry,
         *,
@@ -61,6 +72,7 @@ class RunActivities:
         history_limit: int,
     ) -> None:
         self._store = store
+        self._reader = reader
         self._recorder = recorder
         self._registry = registry
         self._search_attributes = search_attributes
@@ -80,11 +92,16 @@ class RunActivities:
         org: Organization | None = None
         version: StoredVersion | None = None
         definition: Definition | None = None
+        rerun: Rerun | None = None
         try:
             start = _parse_start(request)
             org = await self._find_org(start)
-            version = await self._find_version(start, org)
-            definition = _read_definition(version)
+            if start.rerun is not None:
+                rerun = await self._find_rerun(start, org)
+                start, version, definition = rerun.start, rerun.version, rerun.definition
+            else:
+                version = await self._find_version(start, org)
+                definition = _read_definition(version)
             _check_run_input(start, definition)
         except _StartRefusedError as refused:
             owner = org or await self._store.find_org(DEFAULT_ORG)
@@ -97,12 +114,16 @@ class RunActivities:
                 search_attributes=self._search_attributes,
             )
         ref = _ref(request, org.id, version.workflow_id, version.version)
+        origin = rerun.origin if rerun is not None else request.origin
+        records: list[Record] = [_started_event(request, ref, definition)]
+        if rerun is not None:
+            records.append(_rerun_action(request, start, ref, rerun))
         await write_record(
             self._recorder,
             RecordBatch(
                 ref=ref,
-                started=_started(request, start, ref, version),
-                records=[_started_event(request, ref, definition)],
+                started=_started(request, start, ref, version, origin),
+                records=records,
             ),
         )
         catalogue = self._registry.specs()
@@ -121,6 +142,7 @@ class RunActivities:
             ],
             input=start.input,
             correlation_id=start.correlation_id,
+            reused=rerun.reused if rerun is not None else None,
             search_attributes=self._search_attributes,
             liveness_timeout=self._liveness_timeout,
             history_limit=self._history_limit,
@@ -131,6 +153,13 @@ class RunActivities:
             return await self._store.find_org(start.org_id)
         except NotFoundError as error:
             raise _StartRefusedError("InputError", error.message) from None
+
+    async def _find_rerun(self, start: StartRequest, org: Organization) -> Rerun:
+        try:
+            return await prepare_rerun(self._store, self._reader, org.id, start)
+        except (NotFoundError, ConflictError, RefusedError) as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise _StartRefusedError("InputError", f"{error.message}{hint}") from None
 
     async def _find_version(self, start: StartRequest, org: Organization) -> StoredVersion:
         if start.definition is not None:
@@ -251,7 +280,11 @@ def _ref(request: ResolveRequest, org: UUID, workflow_id: str, version: str) -> 
 
 
 def _started(
-    request: ResolveRequest, start: StartRequest | None, ref: RunRef, version: StoredVersion | None
+    request: ResolveRequest,
+    start: StartRequest | None,
+    ref: RunRef,
+    version: StoredVersion | None,
+    origin: RunOrigin | None = None,
 ) -> RunStarted:
     return RunStarted(
         ref=ref,
@@ -268,7 +301,23 @@ def _started(
         request_hash=request_hash(request.start),
         metadata=start.metadata if start else {},
         tags=start.tags if start else {},
+        origin=origin,
         interpreter_version=request.interpreter_version,
+    )
+
+
+def _rerun_action(
+    request: ResolveRequest, start: StartRequest, ref: RunRef, rerun: Rerun
+) -> ActionRecord:
+    return ActionRecord(
+        seq=0,
+        event_id=event_id(ref.org_id, ref.first_run_id, "rerun"),
+        action="rerun",
+        actor=start.user_id,
+        reason=start.rerun.reason if start.rerun is not None else None,
+        path=rerun.reused.step_id,
+        occurred_at=request.started_at,
+        data={"executionId": rerun.origin.execution_id},
     )
 
 

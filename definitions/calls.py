@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from definitions.records import ErrorInfo, Record, RunRef, StepRecord
+from definitions.records import ErrorInfo, Record, RunOrigin, RunRef, StepRecord
 from definitions.tasks import TaskSpec
 
 
@@ -52,16 +52,45 @@ class FailureDetails(_Payload):
     attempt: int | None = None
 
 
+class ChildMemo(_Payload):
+    """Where a child run came from, and how many runs are above it."""
+
+    depth: int = 0
+    origin: RunOrigin | None = None
+
+
+class ReusedStep(_Payload):
+    """A completed step of an earlier run that the rollback of a rerun would undo."""
+
+    step_id: str
+    path: str
+    iteration: int
+    output: dict[str, Any]
+
+
+class ReusedState(_Payload):
+    """What a rerun takes over from the run before it: where it stood when ``step_id`` began."""
+
+    step_id: str
+    data: dict[str, Any]
+    variables: dict[str, Any]
+    steps: dict[str, dict[str, Any]]
+    error: dict[str, Any] | None = None
+    completed: list[ReusedStep] = Field(default_factory=list)
+    handled_globally: bool = False
+
+
 class ResolveRequest(_Payload):
     """What a run was started with.
 
-    ``problem`` says why ``start`` could not even be decoded. ``failed``: the run was resolved and
+    ``origin``: the step that started it, where one did. ``problem`` says why ``start`` could not even be decoded. ``failed``: the run was resolved and
     then could not be set up; all that is left is to have that on record.
     """
 
     start: Any = None
     problem: str | None = None
     failed: ErrorInfo | None = None
+    origin: RunOrigin | None = None
     execution_id: str
     first_run_id: str
     started_at: datetime
@@ -69,7 +98,10 @@ class ResolveRequest(_Payload):
 
 
 class ResolvedRun(_Payload):
-    """What a run is pinned to. With ``error``, the run has failed and that is on record already."""
+    """What a run is pinned to. With ``error``, the run has failed and that is on record already.
+
+    ``reused``: it goes on where an earlier run stood. ``depth``: how many runs are above it.
+    """
 
     error: ErrorInfo | None = None
     org_id: UUID | None = None
@@ -82,6 +114,7 @@ class ResolvedRun(_Payload):
     tasks: list[TaskSpec] = Field(default_factory=list)
     input: dict[str, Any] | None = None
     correlation_id: str | None = None
+    reused: ReusedState | None = None
     search_attributes: bool = False
     liveness_timeout: float = 30.0
     history_limit: int = 3000

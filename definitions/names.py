@@ -16,6 +16,8 @@ UPDATE_RESUME = "resume"
 UPDATE_SKIP = "skip"
 SIGNAL_EVENT = "event"
 QUERY_STATE = "state"
+#: The memo of a child run: which step of which run started it.
+MEMO = "steploom"
 
 #: Search attributes, all of type Keyword.
 SEARCH_DEFINITION = "SteploomDefinition"

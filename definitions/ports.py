@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from definitions.document import Definition
     from definitions.records import RecordBatch
+    from definitions.views import InstanceView, StepView
 
 
 class StoredVersion(BaseModel):
@@ -90,6 +91,23 @@ class DefinitionStore(Protocol):
 
     async def versions(self, org_id: UUID, workflow_id: str) -> Sequence[StoredVersion]:
         """All listed versions, the highest first."""
+        ...
+
+
+class RunReader(Protocol):
+    """Where the record of earlier runs is read."""
+
+    async def find_instance(self, org_id: UUID, name: str) -> InstanceView:
+        """One run by its id, its execution id (then its latest run), or the id's beginning.
+
+        Raises:
+            NotFoundError: No such run in this org.
+            ConflictError: Several ids begin so.
+        """
+        ...
+
+    async def steps(self, org_id: UUID, instance_id: UUID) -> Sequence[StepView]:
+        """The steps of a run in the order in which they began, each with its attempts."""
         ...
 
 

@@ -19,11 +19,28 @@ MAX_RUN_VALUE_BYTES = 256 * 1024
 _Short = Annotated[str, Field(min_length=1, max_length=255)]
 
 
+class RerunRequest(BaseModel):
+    """Which execution to run again, and from which step of its main path.
+
+    What came before the step's latest iteration is taken from the record, the rest is done anew.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True, frozen=True
+    )
+
+    execution_id: Annotated[str, Field(min_length=1, max_length=1000)]
+    from_step: _Short
+    reason: Annotated[str, Field(max_length=4096)] | None = None
+
+
 class StartRequest(BaseModel):
     """Which definition to run, with what, for whom.
 
     ``definition`` stands instead of ``workflow_id`` and ``version``: a document given inline, which
     is validated in full and stored as an unlisted version. No ``version``: the highest registered.
+    ``rerun`` stands instead of all three: the version is the earlier execution's, and so is
+    everything else that is left out here.
     """
 
     model_config = ConfigDict(
@@ -33,6 +50,7 @@ class StartRequest(BaseModel):
     workflow_id: WorkflowId | None = None
     version: Version | None = None
     definition: dict[str, Any] | None = None
+    rerun: RerunRequest | None = None
     input: dict[str, Any] = Field(default_factory=dict)
     org_id: _Short = DEFAULT_ORG
     channel: _Short | None = None
@@ -45,14 +63,13 @@ class StartRequest(BaseModel):
 
     @model_validator(mode="after")
     def _names_one_definition(self) -> StartRequest:
-        if (self.workflow_id is None) == (self.definition is None):
+        named = [one for one in (self.workflow_id, self.definition, self.rerun) if one is not None]
+        if len(named) != 1:
             raise PydanticCustomError(
-                "definition_or_id", "give either workflowId or definition, and not both", {}
+                "definition_or_id", "give one of workflowId, definition and rerun", {}
             )
-        if self.definition is not None and self.version is not None:
-            raise PydanticCustomError(
-                "version_of_inline", "version goes with workflowId, not with definition", {}
-            )
+        if self.workflow_id is None and self.version is not None:
+            raise PydanticCustomError("version_of_inline", "version goes with workflowId alone", {})
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from activities.runs import RunActivities
 from activities.temporal import Activities
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
+from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
 from adapters.temporal.connection import connect
@@ -49,6 +50,9 @@ PASSED_THROUGH = (
     "worker.interpreter",  # pure, the same
     "worker.progress",  # pure
     "worker.temporal_host",  # keeps no state of its own outside a run
+    "worker.child_runs",  # the same
+    "worker.messages",  # the same
+    "worker.ordered_waits",  # the same
     "cel_expr_python",  # a native module cannot be loaded twice
     "jsonschema_rs",  # the same
     "whenever",  # the same
@@ -111,6 +115,7 @@ async def open_worker(
         try:
             runs = RunActivities(
                 PostgresDefinitionStore(database),
+                PostgresReader(database),
                 recorder,
                 registry,
                 search_attributes=search_attributes,

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from definitions.errors import NEVER_RETRIED
     from definitions.names import RECORD_ACTIVITY
     from definitions.records import ErrorInfo, RecordBatch
+    from definitions.tasks import CHILD_TASK
     from worker.interpreter.host import StepError
     from worker.ordered_waits import OrderedWaits
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from definitions.document import RetryPolicy as DocumentRetryPolicy
     from definitions.jsontypes import Json
     from definitions.records import InstanceRecord, Record, RunRef
+    from worker.child_runs import ChildRuns
     from worker.interpreter.host import TaskCall
 
 #: How much later than a task's own limit Temporal gives an attempt up: an attempt ends itself, and
@@ -62,11 +64,13 @@ class TemporalHost:
         self,
         ref: RunRef,
         *,
+        children: ChildRuns,
         liveness_timeout: timedelta,
         history_limit: int,
         records: Sequence[Record] = (),
     ) -> None:
         self._ref = ref
+        self._children = children
         self._liveness_timeout = liveness_timeout
         self._history_limit = history_limit
         self._kept: list[Record] = list(records)
@@ -108,6 +112,8 @@ class TemporalHost:
         carried = self._take() if call.spec.self_recorded else []
         self._under_way += 1
         try:
+            if call.spec.task_id == CHILD_TASK:
+                return await self._children.run(call)
             return await self._execute(call, carried, remaining)
         except FailureError as error:
             if is_cancelled_exception(error):

@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from definitions.records import ErrorInfo, Record
     from definitions.statuses import InstanceStatus
+    from worker.child_runs import ChildRuns, read_memo
     from worker.interpreter.begin import new_state
     from worker.interpreter.events import EventMessage
     from worker.interpreter.interpreter import Interpreter, public_summary
@@ -217,6 +218,7 @@ class DefinitionWorkflow:
             first_run_id=info.first_execution_run_id,
             started_at=workflow.now(),
             interpreter_version=INTERPRETER_VERSION,
+            origin=read_memo().origin,
         )
         resolved, cancelled = await _resolve(request)
         if resolved.error is not None:
@@ -276,10 +278,14 @@ class DefinitionWorkflow:
                 started_at=origin.started_at,
                 input=dict(resolved.input or {}),
                 correlation_id=resolved.correlation_id,
+                reused=resolved.reused,
             )
         )
         host = TemporalHost(
             state.ref,
+            children=ChildRuns(
+                state.ref, depth=read_memo().depth, correlation_id=state.correlation_id
+            ),
             liveness_timeout=timedelta(seconds=resolved.liveness_timeout),
             history_limit=resolved.history_limit,
             records=records,

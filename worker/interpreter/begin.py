@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from worker.interpreter.state import Frame, RunState
+from worker.interpreter.state import Completed, Frame, RunState
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from definitions.calls import ReusedState
     from definitions.jsontypes import JsonObject
     from worker.interpreter.plan import Plan
 
@@ -25,9 +26,13 @@ def new_state(
     started_at: datetime,
     input: JsonObject,  # noqa: A002 (the document's own word for it)
     correlation_id: str | None = None,
+    reused: ReusedState | None = None,
 ) -> RunState:
-    """A run before its first step: ``data`` is the input, ``variables`` are the document's."""
-    return RunState(
+    """A run before its first step: ``data`` is the input, ``variables`` are the document's.
+
+    With ``reused``, a run before the step from which an earlier one is run again.
+    """
+    state = RunState(
         org_id=org_id,
         instance_id=instance_id,
         execution_id=execution_id,
@@ -40,3 +45,17 @@ def new_state(
         main=Frame(prefix="", position=plan.main.first, data=dict(input)),
         correlation_id=correlation_id,
     )
+    if reused is not None:
+        state.main.position = reused.step_id
+        state.main.data = dict(reused.data)
+        state.main.steps = dict(reused.steps)
+        state.variables = dict(reused.variables)
+        state.error = reused.error
+        state.handled_globally = reused.handled_globally
+        state.completed = [
+            Completed(
+                step_id=one.step_id, path=one.path, iteration=one.iteration, output=one.output
+            )
+            for one in reused.completed
+        ]
+    return state

@@ -79,6 +79,7 @@ class Chronicle:
             votes=unit.votes or None if unit is not None else None,
             waiting_for=unit.waiting_for if unit is not None else None,
             wrapped=wrapped or None,
+            external=True if step.spec.activity is not None else None,
         )
 
     def keep(self, record: StepRecord) -> None:

@@ -240,7 +240,9 @@ class StepRunner:
             decision = onward.model_copy(update={"kind": "continue"})
         asked = [*(next_failed.evaluated if next_failed else ()), *decision.evaluated]
         decision = decision.model_copy(update={"evaluated": asked})
-        self._chronicle.step_ended(step, active, status, error=info, decision=decision)
+        # The output of work that was done, so that a rerun can go on from it.
+        done = (view or {}).get("output")
+        self._chronicle.step_ended(step, active, status, output=done, error=info, decision=decision)
         frame.active = None
         if decision.kind == "raise":
             raise error
