@@ -50,9 +50,7 @@ async def prepare_rerun(
         raise AssertionError("not a rerun")
     instance = await reader.find_instance(org_id, asked.execution_id)
     if instance.definition_version_id is None:
-        raise RefusedError(
-            f"{instance.execution_id} never began, so there is nothing to go on from"
-        )
+        raise RefusedError(f"{instance.execution_id} never began: there is nothing to go on from")
     version = await store.get_version(org_id, instance.definition_version_id)
     definition = Definition.model_validate(version.document)
     step_id = asked.from_step
@@ -85,9 +83,7 @@ async def _reused(
     chain = [(instance, await reader.steps(instance.org_id, instance.id))]
     while (origin := chain[-1][0].origin) is not None and origin.kind == "rerun":
         if len(chain) > _MOST_RERUNS:
-            raise RefusedError(
-                f"more than {_MOST_RERUNS} reruns lie behind {instance.execution_id}"
-            )
+            raise RefusedError(f"{instance.execution_id} is a rerun of more than {_MOST_RERUNS}")
         earlier = await reader.find_instance(instance.org_id, str(origin.instance_id))
         chain.append((earlier, await reader.steps(earlier.org_id, earlier.id)))
     # A step that the latest run took over has run in one of those before it.

@@ -67,16 +67,18 @@ def reuse(
     earlier = [
         step for step in steps[: begun[-1]] if step.status.ended and _COMPENSATION not in step.path
     ]
+    inherited = before.completed if before is not None else []
+    undone = {(step.path, step.iteration) for step in steps if step.compensated is not None}
+    for one in inherited:
+        if (one.path, one.iteration) in undone:
+            raise _rolled_back(one.path)
     state = ReusedState(
         step_id=step_id,
         data=_data(earlier, given, before),
         variables=_variables(definition, earlier, before),
         steps={**(before.steps if before is not None else {}), **_views(instance, earlier)},
         error=_error(earlier, before),
-        completed=[
-            *(before.completed if before is not None else ()),
-            *_completed(definition, earlier),
-        ],
+        completed=[*inherited, *_completed(definition, earlier)],
         handled_globally=any(
             step.decision is not None and step.decision.kind == "global" for step in earlier
         )
@@ -181,10 +183,7 @@ def _completed(definition: Definition, earlier: Sequence[StepView]) -> list[Reus
         if (planned.for_each is not None) is not _is_item(step):
             continue
         if step.compensated is not None:
-            raise RefusedError(
-                f"step {step.path} was rolled back, so nothing can go on from what it did",
-                hint=f"run it again from {step.path.partition('/')[0].partition('#')[0]} or before",
-            )
+            raise _rolled_back(step.path)
         output = step.output if isinstance(step.output, dict) else {}
         found.append(
             ReusedStep(
@@ -192,3 +191,11 @@ def _completed(definition: Definition, earlier: Sequence[StepView]) -> list[Reus
             )
         )
     return found
+
+
+def _rolled_back(path: str) -> RefusedError:
+    first = path.partition("/")[0].partition("#")[0]
+    return RefusedError(
+        f"step {path} was rolled back, so nothing can go on from what it did",
+        hint=f"run it again from {first} or before",
+    )
