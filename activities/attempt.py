@@ -32,9 +32,11 @@ from definitions.statuses import StepStatus
 
 if TYPE_CHECKING:
     from activities.registry import RegisteredTask, TaskRegistry
+    from activities.secrets import Secrets
     from definitions.calls import TaskEnvelope
     from definitions.jsontypes import Json
     from definitions.ports import Recorder
+    from definitions.redaction import Redactor
 
 #: Seconds. A faster attempt is written once.
 QUICK = 0.1
@@ -61,12 +63,25 @@ class AttemptInfo:
 
 
 class AttemptRunner:
-    """Runs attempts of the tasks in a registry. ``executor`` runs the sync ones."""
+    """Runs attempts of the tasks in a registry.
 
-    def __init__(self, registry: TaskRegistry, recorder: Recorder, executor: Executor) -> None:
+    ``executor`` runs the sync ones. ``secrets`` are put into inputs; ``redactor``, which knows
+    them, takes them out of whatever comes back.
+    """
+
+    def __init__(
+        self,
+        registry: TaskRegistry,
+        recorder: Recorder,
+        executor: Executor,
+        secrets: Secrets,
+        redactor: Redactor,
+    ) -> None:
         self._registry = registry
         self._recorder = recorder
         self._executor = executor
+        self._secrets = secrets
+        self._redactor = redactor
 
     async def run(
         self, task_id: str, given: Json, envelope: TaskEnvelope, info: AttemptInfo
@@ -83,8 +98,9 @@ class AttemptRunner:
             done, _ = await asyncio.wait({work}, timeout=QUICK)
             if not done:
                 begun = asyncio.create_task(write_record(self._recorder, attempt.begun()))
-            output, changed = storable(await work)
+            output, changed = storable(self._redactor.without_secrets(await work))
         except Failure as failure:
+            failure.info = self._without_secrets(failure.info)
             await self._finish(begun, attempt.failed(failure))
             raise
         except asyncio.CancelledError:
@@ -96,6 +112,16 @@ class AttemptRunner:
             _log.warning("output_not_storable", task=task_id, step=envelope.record.path)
         await self._finish(begun, attempt.completed(output))
         return output
+
+    def _without_secrets(self, info: ErrorInfo) -> ErrorInfo:
+        return info.model_copy(
+            update={
+                "type": self._redactor.text(info.type),
+                "code": None if info.code is None else self._redactor.text(info.code),
+                "message": self._redactor.text(info.message),
+                "details": self._redactor.without_secrets(info.details),
+            }
+        )
 
     async def _finish(self, begun: asyncio.Task[None] | None, batch: RecordBatch) -> None:
         """Writes the end. The beginning, if it is still being written, is part of it."""
@@ -120,7 +146,8 @@ class AttemptRunner:
         try:
             async with asyncio.timeout(_limit(envelope)) as limit:
                 try:
-                    output = await self._call(registered, given, context)
+                    ready = self._secrets.resolve(given, envelope.ref.org_id)
+                    output = await self._call(registered, ready, context)
                 except TimeoutError:
                     if limit.expired():
                         raise

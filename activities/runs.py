@@ -9,28 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from activities.beginning import UNKNOWN, Beginning
 from activities.recording import write_record
 from activities.reruns import prepare_rerun
-from definitions.audit import workflow_event
 from definitions.calls import ResolvedRun, ResolveRequest
 from definitions.document import Definition
 from definitions.errors import ConflictError, InvalidDocumentError, NotFoundError, RefusedError
-from definitions.identity import event_id, instance_id
 from definitions.inputs import check_input
 from definitions.outputs import json_size
 from definitions.records import (
-    ActionRecord,
-    AuditEvent,
     ErrorInfo,
-    InstanceRecord,
     RecordBatch,
-    RunRef,
-    RunStarted,
 )
-from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest, request_hash
-from definitions.statuses import InstanceStatus
+from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest
 from definitions.validation.api import parse_definition
-from definitions.walk import asks_people, task_ids
+from definitions.walk import task_ids
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -44,9 +37,6 @@ if TYPE_CHECKING:
         RunReader,
         StoredVersion,
     )
-    from definitions.records import Record, RunOrigin
-
-_UNKNOWN = "unknown"
 
 
 class _StartRefusedError(Exception):
@@ -113,19 +103,9 @@ class RunActivities:
                 workflow_id=_named_workflow(request.start),
                 search_attributes=self._search_attributes,
             )
-        ref = _ref(request, org.id, version.workflow_id, version.version)
-        origin = rerun.origin if rerun is not None else request.origin
-        records: list[Record] = [_started_event(request, ref, definition)]
-        if rerun is not None:
-            records.append(_rerun_action(request, start, ref, rerun))
-        await write_record(
-            self._recorder,
-            RecordBatch(
-                ref=ref,
-                started=_started(request, start, ref, version, origin),
-                records=records,
-            ),
-        )
+        begins = Beginning(request, org.id, start, version, definition, rerun)
+        ref = begins.ref
+        await write_record(self._recorder, begins.batch())
         catalogue = self._registry.specs()
         return ResolvedRun(
             org_id=org.id,
@@ -186,35 +166,8 @@ class RunActivities:
     ) -> None:
         version, definition = pinned or (None, None)
         named = _named_workflow(request.start)
-        ref = _ref(
-            request,
-            org,
-            version.workflow_id if version else named,
-            version.version if version else _UNKNOWN,
-        )
-        given = start.input if start is not None else {}
-        ended = InstanceRecord(
-            seq=1,
-            status=InstanceStatus.FAILED,
-            state={"input": given, "steps": {}, "variables": {}},
-            error=error.to_json(),
-            updated_at=request.started_at,
-            completed_at=request.started_at,
-        )
-        events = [
-            _event(
-                request, ref, definition, kind, seq, phase="failed", outcome="failed", error=error
-            )
-            for seq, kind in enumerate(("workflow.completed", "workflow.failed"), ended.seq + 1)
-        ]
-        await write_record(
-            self._recorder,
-            RecordBatch(
-                ref=ref,
-                started=_started(request, start, ref, version),
-                records=[_started_event(request, ref, definition), ended, *events],
-            ),
-        )
+        begins = Beginning(request, org, start, version, definition, named=named)
+        await write_record(self._recorder, begins.refused(error))
 
 
 def _read_definition(version: StoredVersion) -> Definition:
@@ -265,93 +218,4 @@ def _named_workflow(start: Any) -> str:
     given = start if isinstance(start, dict) else {}
     inline = given.get("definition")
     name = given.get("workflowId") or (inline.get("workflowId") if isinstance(inline, dict) else "")
-    return name[:255] if isinstance(name, str) and name else _UNKNOWN
-
-
-def _ref(request: ResolveRequest, org: UUID, workflow_id: str, version: str) -> RunRef:
-    return RunRef(
-        org_id=org,
-        instance_id=instance_id(request.first_run_id),
-        execution_id=request.execution_id,
-        first_run_id=request.first_run_id,
-        workflow_id=workflow_id,
-        version=version,
-    )
-
-
-def _started(
-    request: ResolveRequest,
-    start: StartRequest | None,
-    ref: RunRef,
-    version: StoredVersion | None,
-    origin: RunOrigin | None = None,
-) -> RunStarted:
-    return RunStarted(
-        ref=ref,
-        definition_id=version.definition_id if version else None,
-        version_id=version.version_id if version else None,
-        content_hash=version.content_hash if version else None,
-        input=start.input if start is not None else {},
-        started_at=request.started_at,
-        correlation_id=start.correlation_id if start else None,
-        channel=start.channel if start else None,
-        external_id=start.external_id if start else None,
-        user_id=start.user_id if start else None,
-        idempotency_key=start.idempotency_key if start else None,
-        request_hash=request_hash(request.start),
-        metadata=start.metadata if start else {},
-        tags=start.tags if start else {},
-        origin=origin,
-        interpreter_version=request.interpreter_version,
-    )
-
-
-def _rerun_action(
-    request: ResolveRequest, start: StartRequest, ref: RunRef, rerun: Rerun
-) -> ActionRecord:
-    return ActionRecord(
-        seq=0,
-        event_id=event_id(ref.org_id, ref.first_run_id, "rerun"),
-        action="rerun",
-        actor=start.user_id,
-        reason=start.rerun.reason if start.rerun is not None else None,
-        path=rerun.reused.step_id,
-        occurred_at=request.started_at,
-        data={"executionId": rerun.origin.execution_id},
-    )
-
-
-def _started_event(
-    request: ResolveRequest, ref: RunRef, definition: Definition | None
-) -> AuditEvent:
-    return _event(request, ref, definition, "workflow.started", 0, phase="executing")
-
-
-def _event(
-    request: ResolveRequest,
-    ref: RunRef,
-    definition: Definition | None,
-    kind: str,
-    seq: int,
-    *,
-    phase: str,
-    outcome: str | None = None,
-    error: ErrorInfo | None = None,
-) -> AuditEvent:
-    return AuditEvent(
-        seq=seq,
-        event_id=event_id(ref.org_id, ref.first_run_id, kind),
-        event_type=kind,
-        occurred_at=request.started_at,
-        data=workflow_event(
-            kind,
-            timestamp=request.started_at,
-            workflow_id=ref.workflow_id,
-            execution_id=ref.execution_id,
-            phase=phase,
-            total_steps=len(definition.steps) if definition is not None else None,
-            outcome=outcome,
-            approval_required=asks_people(definition) if definition is not None else False,
-            error_message=error.message if error is not None else None,
-        ),
-    )
+    return name[:255] if isinstance(name, str) and name else UNKNOWN

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from activities.runs import RunActivities
+    from definitions.redaction import Redactor
 
 _log = structlog.get_logger(__name__)
 
@@ -38,9 +39,12 @@ BEAT = 2.0
 class Activities:
     """All activities of one worker."""
 
-    def __init__(self, attempts: AttemptRunner, runs: RunActivities, *, identity: str) -> None:
+    def __init__(
+        self, attempts: AttemptRunner, runs: RunActivities, redactor: Redactor, *, identity: str
+    ) -> None:
         self._attempts = attempts
         self._runs = runs
+        self._redactor = redactor
         self._identity = identity
 
     def all(self) -> list[Callable[..., Any]]:
@@ -61,7 +65,7 @@ class Activities:
                 type="InputError",
                 non_retryable=True,
             ) from None
-        beat = _beater()
+        beat = _beater(self._redactor)
         attempt = AttemptInfo(number=info.attempt, worker=self._identity, beat=beat)
         try:
             async with _alive(beat, automatic=not info.is_local and not envelope.own_heartbeats):
@@ -76,7 +80,21 @@ class Activities:
                 details.to_json(),
                 type=failure.info.type,
                 non_retryable=not failure.retryable,
-            ) from _tellable(failure.__cause__)
+            ) from self._tellable(failure.__cause__)
+
+    def _tellable(self, cause: BaseException | None) -> BaseException | None:
+        """The cause, unless something in its chain must not, or cannot, stand in a history."""
+        one = cause
+        while one is not None:
+            text = str(one)
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                return None
+            if self._redactor.text(text) != text:
+                return None
+            one = one.__cause__ or one.__context__
+        return cause
 
     @activity.defn(name=RESOLVE_ACTIVITY)
     async def resolve(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,18 +106,6 @@ class Activities:
     async def record(self, batch: dict[str, Any]) -> None:
         """Writes what a run has kept."""
         await self._runs.record(RecordBatch.model_validate(batch))
-
-
-def _tellable(cause: BaseException | None) -> BaseException | None:
-    """The cause, unless something in its chain is text that Temporal's failures cannot hold."""
-    one = cause
-    while one is not None:
-        try:
-            str(one).encode()
-        except UnicodeEncodeError:
-            return None
-        one = one.__cause__ or one.__context__
-    return cause
 
 
 def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo) -> None:
@@ -119,7 +125,7 @@ def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo)
     )
 
 
-def _beater() -> Callable[..., None]:
+def _beater(redactor: Redactor) -> Callable[..., None]:
     """A heartbeat that may be called from any thread."""
     if activity.info().is_local:
         return lambda *_: None
@@ -127,6 +133,7 @@ def _beater() -> Callable[..., None]:
     context = contextvars.copy_context()
 
     def beat(*details: Any) -> None:
+        details = tuple(map(redactor.without_secrets, details))
         loop.call_soon_threadsafe(lambda: context.copy().run(activity.heartbeat, *details))
 
     return beat

@@ -230,7 +230,7 @@ class UiComponent(_Part):
 class ExecutionLog(_Part):
     """How much of each execution is kept, and for how long."""
 
-    level: Literal["debug", "info", "error"] = "info"
+    level: Literal["debug", "info", "error"] | None = None
     retention: CalendarDuration | None = None
     metadata: list[str] = Field(default_factory=list)
 

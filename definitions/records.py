@@ -227,7 +227,10 @@ class AttemptRecord(_Record):
 
 
 class RunRef(_Record):
-    """Which run a record belongs to."""
+    """Which run a record belongs to.
+
+    ``log_level``: how much of it is stored (``executionLog.level``); absent, everything is.
+    """
 
     org_id: UUID
     instance_id: UUID
@@ -235,6 +238,7 @@ class RunRef(_Record):
     first_run_id: str
     workflow_id: str
     version: str
+    log_level: Literal["debug", "info", "error"] | None = None
 
 
 class RunOrigin(_Record):

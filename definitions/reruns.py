@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from definitions.calls import ReusedState, ReusedStep
 from definitions.errors import RefusedError
 from definitions.outputs import MAX_VALUE_BYTES, json_size
+from definitions.redaction import has_redacted
 from definitions.statuses import StepStatus
 from definitions.walk import every_step
 
@@ -58,6 +59,11 @@ def reuse(
             f"{name} is {instance.status}: it can be run again when it has ended",
             hint=f"`steploom cancel {name}` ends it",
         )
+    if definition.execution_log.level == "error":
+        raise RefusedError(
+            f"the record of {name} keeps no outputs (executionLog.level is error)",
+            hint="start a new run",
+        )
     begun = [place for place, step in enumerate(steps) if step.path == step_id]
     if not begun:
         raise RefusedError(
@@ -84,6 +90,11 @@ def reuse(
         )
         or (before is not None and before.handled_globally),
     )
+    if has_redacted(state.to_json()):
+        raise RefusedError(
+            f"what {name} had until {step_id} is redacted in its record",
+            hint="start a new run, or run it again from an earlier step",
+        )
     size = json_size(state.to_json())
     if size > MAX_VALUE_BYTES:
         raise RefusedError(

@@ -14,18 +14,23 @@ import structlog
 from definitions.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import Processor
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FORMATS = ("auto", "console", "json")
 
 
-def configure_logging(level: str = "INFO", style: str = "auto") -> None:
+def configure_logging(
+    level: str = "INFO", style: str = "auto", *, hide: Callable[[str], str] = str
+) -> None:
     """Sets up every log of this process.
 
     Args:
         level: The least that is shown: DEBUG, INFO, WARNING or ERROR.
         style: ``console``, ``json``, or ``auto``: the former where stderr is a terminal.
+        hide: Takes out of a finished line what must not be in it.
 
     Raises:
         InvalidInputError: Not one of these.
@@ -65,7 +70,11 @@ def configure_logging(level: str = "INFO", style: str = "auto") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *ending,
+                lambda _logger, _method, line: hide(str(line)),
+            ],
         )
     )
     root = logging.getLogger()

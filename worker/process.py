@@ -20,7 +20,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from typing_extensions import override
 
 from activities.attempt import AttemptRunner
+from activities.filtering import FilteringRecorder
 from activities.runs import RunActivities
+from activities.secrets import Secrets
 from activities.temporal import Activities
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
@@ -29,6 +31,7 @@ from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
 from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
+from definitions.redaction import DEFAULT_KEYS, Redactor
 from worker.connections import database_url, temporal_connection
 from worker.workflow import DefinitionWorkflow
 
@@ -93,11 +96,22 @@ class _NotOurs(logging.Filter):
 _NOT_OURS = _NotOurs()
 
 
+def make_redactor(settings: Settings) -> Redactor:
+    """Takes out of everything that is stored or logged what must not be there."""
+    return Redactor([*DEFAULT_KEYS, *settings.redact_keys])
+
+
 @asynccontextmanager
 async def open_worker(
-    settings: Settings, registry: TaskRegistry, *, client: Client | None = None
+    settings: Settings,
+    registry: TaskRegistry,
+    *,
+    client: Client | None = None,
+    redactor: Redactor | None = None,
 ) -> AsyncIterator[RunningWorker]:
     """A worker with its connections, ready to ``run``; everything is closed afterwards.
+
+    ``redactor`` learns the secrets that tasks use; whoever gives one hides them elsewhere, too.
 
     Raises:
         UnreachableError: Temporal or Postgres does not answer, or the schema is not there.
@@ -113,17 +127,20 @@ async def open_worker(
             settings.max_concurrent_activities, thread_name_prefix="steploom-task"
         )
         try:
+            redactor = redactor or make_redactor(settings)
+            secrets = Secrets(settings.secrets_dir, redactor)
+            filtering = FilteringRecorder(recorder, redactor)
             runs = RunActivities(
                 PostgresDefinitionStore(database),
                 PostgresReader(database),
-                recorder,
+                filtering,
                 registry,
                 search_attributes=search_attributes,
                 liveness_timeout=settings.liveness_timeout.total_seconds(),
                 history_limit=settings.history_limit,
             )
-            attempts = AttemptRunner(registry, recorder, executor)
-            activities = Activities(attempts, runs, identity=name)
+            attempts = AttemptRunner(registry, filtering, executor, secrets, redactor)
+            activities = Activities(attempts, runs, redactor, identity=name)
             worker = Worker(
                 client,
                 task_queue=settings.task_queue,
@@ -149,12 +166,13 @@ async def run_worker(
     registry: TaskRegistry,
     stop: asyncio.Event | None = None,
     ready: Callable[[RunningWorker], None] = lambda _: None,
+    redactor: Redactor | None = None,
 ) -> None:
     """Serves until ``stop`` is set (or for ever), then lets running tasks finish.
 
     ``ready`` is told when everything is connected, just before the first poll.
     """
-    async with open_worker(settings, registry) as running:
+    async with open_worker(settings, registry, redactor=redactor) as running:
         _log.info(
             "worker_started",
             task_queue=settings.task_queue,

@@ -87,6 +87,17 @@ class Settings(BaseSettings):
         description="Hosts or networks (CIDR) that core.http may reach although they are "
         "private, separated by commas.",
     )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="Directory of files whose names are those of secrets (secret://name in a "
+        "task's input); those of one org alone in a folder named by its id. Beside them, "
+        "STEPLOOM_SECRET_NAME is the secret `name`.",
+    )
+    redact_keys: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names of members whose values are never stored, beside the usual ones "
+        "(password, token, authorization, …), separated by commas.",
+    )
     sandbox: bool = Field(
         default=False,
         description="Run the interpreter inside the SDK's workflow sandbox (slower; the tests do).",
@@ -102,7 +113,7 @@ class Settings(BaseSettings):
             return timedelta(seconds=float(value))
         return value
 
-    @field_validator("tasks", "http_allow", mode="before")
+    @field_validator("tasks", "http_allow", "redact_keys", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

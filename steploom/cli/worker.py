@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from activities.registry import TaskRegistry
+    from definitions.redaction import Redactor
     from worker.process import RunningWorker
     from worker.settings import Settings
 
@@ -33,12 +34,14 @@ def worker(
     Running tasks get STEPLOOM_GRACEFUL_SHUTDOWN to finish; a second signal ends it at once. Logs go
     to stderr, as JSON where that is no terminal.
     """
-    from steploom.catalogue import load_registry  # noqa: PLC0415 (heavy, as all of these)
+    from definitions.redaction import DEFAULT_KEYS, Redactor  # noqa: PLC0415 (as all of these)
+    from steploom.catalogue import load_registry  # noqa: PLC0415 (heavy)
     from steploom.logging import configure_logging  # noqa: PLC0415
     from steploom.services import load_settings, require, resolve_settings  # noqa: PLC0415
 
     settings = load_settings(task_queue=task_queue)
-    configure_logging(settings.log_level, settings.log_format)
+    redactor = Redactor([*DEFAULT_KEYS, *settings.redact_keys])
+    configure_logging(settings.log_level, settings.log_format, hide=redactor.text)
     settings = resolve_settings(settings, Path.cwd())
     require(settings)
     registry = load_registry([*settings.tasks, *(tasks or ())], settings.http_allow)
@@ -55,11 +58,14 @@ def worker(
         if output is not Format.TABLE:
             Output(output).result(facts, lambda: "")
 
-    asyncio.run(_serve(settings, registry, ready))
+    asyncio.run(_serve(settings, registry, redactor, ready))
 
 
 async def _serve(
-    settings: Settings, registry: TaskRegistry, ready: Callable[[RunningWorker], None]
+    settings: Settings,
+    registry: TaskRegistry,
+    redactor: Redactor,
+    ready: Callable[[RunningWorker], None],
 ) -> None:
     from adapters.temporal.runtime import forward_native_logs  # noqa: PLC0415
     from worker.process import run_worker  # noqa: PLC0415
@@ -78,7 +84,7 @@ async def _serve(
 
     for one in signals:
         loop.add_signal_handler(one, asked)
-    await run_worker(settings, registry, stop, ready)
+    await run_worker(settings, registry, stop, ready, redactor)
 
 
 def migrate(output: OutputOption = Format.TABLE) -> None:

@@ -44,6 +44,7 @@ def new_state(
         variables=copy.deepcopy(plan.definition.variables),
         main=Frame(prefix="", position=plan.main.first, data=dict(input)),
         correlation_id=correlation_id,
+        log_level=plan.definition.execution_log.level,
     )
     if reused is not None:
         state.main.position = reused.step_id

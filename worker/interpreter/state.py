@@ -137,6 +137,7 @@ class RunState:
     variables: JsonObject
     main: Frame
     correlation_id: str | None = None
+    log_level: Literal["debug", "info", "error"] | None = None
     deadline: datetime | None = None
     deadline_turn: int = 0
     interpreter_version: int = INTERPRETER_VERSION
@@ -170,6 +171,7 @@ class RunState:
             first_run_id=self.first_run_id,
             workflow_id=self.workflow_id,
             version=self.version,
+            log_level=self.log_level,
         )
 
     def next_seq(self) -> int:
