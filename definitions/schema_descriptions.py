@@ -80,7 +80,7 @@ DESCRIPTIONS: dict[str, str] = {
     "StartRequest.workflowId": "The registered definition to run.",
     "StartRequest.version": "Its version. Left out: the highest.",
     "StartRequest.definition": "A whole definition, instead of workflowId and version.",
-    "StartRequest.rerun": "An execution to run again from one of its steps, instead of a definition.",
+    "StartRequest.rerun": "An execution to run again, instead of a definition.",
     "RerunRequest.executionId": "The earlier execution.",
     "RerunRequest.fromStep": "The step of its main path to begin with.",
     "RerunRequest.reason": "Why, for the record.",
