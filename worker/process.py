@@ -26,6 +26,7 @@ from activities.secrets import Secrets
 from activities.temporal import Activities
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
+from adapters.postgres.open_runs import OpenRuns
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
@@ -33,6 +34,7 @@ from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
 from definitions.redaction import DEFAULT_KEYS, Redactor
 from worker.connections import database_url, temporal_connection
+from worker.reconciler import Reconciler
 from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class RunningWorker:
     worker: Worker
     identity: str
     search_attributes: bool
+    reconciler: Reconciler
 
 
 def identity() -> str:
@@ -130,9 +133,10 @@ async def open_worker(
             redactor = redactor or make_redactor(settings)
             secrets = Secrets(settings.secrets_dir, redactor)
             filtering = FilteringRecorder(recorder, redactor)
+            store, reader = PostgresDefinitionStore(database), PostgresReader(database)
             runs = RunActivities(
-                PostgresDefinitionStore(database),
-                PostgresReader(database),
+                store,
+                reader,
                 filtering,
                 registry,
                 search_attributes=search_attributes,
@@ -155,7 +159,15 @@ async def open_worker(
                 default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
                 graceful_shutdown_timeout=settings.graceful_shutdown,
             )
-            yield RunningWorker(worker, name, search_attributes)
+            reconciler = Reconciler(
+                client,
+                store,
+                OpenRuns(database),
+                reader,
+                filtering,
+                interval=settings.reconcile_interval,
+            )
+            yield RunningWorker(worker, name, search_attributes, reconciler)
         finally:
             await recorder.close()
             executor.shutdown(wait=False, cancel_futures=True)
@@ -180,10 +192,10 @@ async def run_worker(
             tasks=len(registry.specs()),
         )
         ready(running)
+        serving = asyncio.create_task(_serve(running, settings))
         if stop is None:
-            await running.worker.run()
+            await serving
             return
-        serving = asyncio.create_task(running.worker.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -192,6 +204,18 @@ async def run_worker(
             await running.worker.shutdown()
         await serving
         _log.info("worker_stopped")
+
+
+async def _serve(running: RunningWorker, settings: Settings) -> None:
+    reconciling: asyncio.Task[None] | None = None
+    if settings.reconcile_interval:
+        reconciling = asyncio.create_task(running.reconciler.run())
+    try:
+        await running.worker.run()
+    finally:
+        if reconciling is not None:
+            reconciling.cancel()
+            await asyncio.wait({reconciling})
 
 
 async def _has_search_attributes(client: Client) -> bool:

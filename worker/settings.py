@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         le=40_000,
         description="Events in a run's history after which it continues as a new one by itself.",
     )
+    reconcile_interval: timedelta = Field(
+        default=timedelta(seconds=15),
+        description="How often a worker looks for runs that have ended in Temporal without an end "
+        "on record: terminated ones, above all (seconds, or ISO 8601; 0: never).",
+    )
     graceful_shutdown: timedelta = Field(
         default=timedelta(seconds=10),
         description="How long running tasks may go on after the worker was asked to stop "
@@ -105,7 +110,7 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: str = Field(default="auto", description="console, json, or auto (by terminal).")
 
-    @field_validator("liveness_timeout", "graceful_shutdown", mode="before")
+    @field_validator("liveness_timeout", "reconcile_interval", "graceful_shutdown", mode="before")
     @classmethod
     def _read_seconds(cls, value: object) -> object:
         # From the environment everything is text, and pydantic reads no seconds out of text.

@@ -63,6 +63,9 @@ class Children(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is GeneratorExit:
+            # The run was dropped, by its worker's cache: there is no loop to await anything on.
+            return
         for task, scope in list(self._running):
             scope.cancel()
             task.cancel()
