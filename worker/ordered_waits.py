@@ -37,10 +37,18 @@ class _Wait:
 
 
 class OrderedWaits:
-    """The waits of one run. Until ``release``, everything is held, so that all can come first."""
+    """The waits of one run. Until ``release``, everything is held, so that all can come first.
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    Args:
+        now: The run's time.
+        timer: How long the timer of an operation has to be that is due then.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], timer: Callable[[datetime, int], timedelta]
+    ) -> None:
         self._now = now
+        self._timer = timer
         self._held = True
         self._waits: list[_Wait] = []
 
@@ -87,25 +95,24 @@ class OrderedWaits:
     def _arm(self, wait: _Wait) -> None:
         if wait.due is None:
             return
-        remaining = wait.due - self._now()
-        if remaining <= timedelta(0):
+        if wait.due <= self._now():
             wait.wake(held=False)
             return
-        loop = asyncio.get_running_loop()
-        wait.timer = loop.call_later(remaining.total_seconds(), self._ring, wait)
+        length = self._timer(wait.due, wait.seq).total_seconds()
+        wait.timer = asyncio.get_running_loop().call_later(length, self._ring, wait)
 
     def _ring(self, rung: _Wait) -> None:
-        """A timer has fired: whatever is due by now goes on, in order."""
-        until = max(self._now(), rung.due or self._now())
-        due = [(wait.due, wait) for wait in self._waits if wait.due is not None]
-        for _, wait in sorted((one for one in due if one[0] <= until), key=_due):
+        """A timer has fired: whatever comes before it goes on first."""
+        due = [(wait.due, wait.seq, wait) for wait in self._waits if wait.due is not None]
+        for _, _, wait in sorted(due, key=_order):
             wait.wake(held=wait.holds)
+            if wait is rung:
+                break
 
 
 def _seq(wait: _Wait) -> int:
     return wait.seq
 
 
-def _due(entry: tuple[datetime, _Wait]) -> datetime:
-    # Sorting is stable, so what is due at the same instant stays in the order of its numbers.
-    return entry[0]
+def _order(entry: tuple[datetime, int, _Wait]) -> tuple[datetime, int]:
+    return entry[:2]

@@ -77,7 +77,7 @@ class TemporalHost:
         self._under_way = 0
         #: Whether this run of the chain has begun a step, or was told something.
         self._moved = False
-        self._waits = OrderedWaits(workflow.now)
+        self._waits = OrderedWaits(self.now, self.timer)
         self._flushing = False
         self.draining = False
         self.instance_record: Callable[[], InstanceRecord] | None = None
@@ -96,6 +96,10 @@ class TemporalHost:
     def now(self) -> datetime:
         """The workflow's own time."""
         return workflow.now()
+
+    def timer(self, due: datetime, seq: int) -> timedelta:
+        """How long the timer of an operation has to be that is due then."""
+        return due - self.now()
 
     async def admit(self, may_start: Callable[[], bool], *, seq: int) -> None:
         """Returns when a new step may start; never, once the run is to continue as a new one."""

@@ -57,6 +57,8 @@ with workflow.unsafe.imports_passed_through():
     from worker.temporal_host import TemporalHost
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from definitions.jsontypes import Json, JsonObject
     from worker.interpreter.plan import Plan
 
@@ -192,6 +194,12 @@ class DefinitionWorkflow:
             return {"status": "pending"}
         return public_summary(self._interpreter.state)
 
+    # A rehearsal has a clock, and so a host, of its own.
+    _make_host = TemporalHost
+
+    def _now(self) -> datetime:
+        return workflow.now()
+
     def _running(self) -> Interpreter:
         if self._interpreter is None:
             raise RefusedError("the run has not begun yet; try again in a moment")
@@ -216,7 +224,7 @@ class DefinitionWorkflow:
             problem=problem,
             execution_id=info.workflow_id,
             first_run_id=info.first_execution_run_id,
-            started_at=workflow.now(),
+            started_at=self._now(),
             interpreter_version=INTERPRETER_VERSION,
             origin=read_memo().origin,
         )
@@ -281,7 +289,7 @@ class DefinitionWorkflow:
                 reused=resolved.reused,
             )
         )
-        host = TemporalHost(
+        host = self._make_host(
             state.ref,
             children=ChildRuns(
                 state.ref, depth=read_memo().depth, correlation_id=state.correlation_id
