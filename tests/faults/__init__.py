@@ -1,0 +1,1 @@
+"""Faults on purpose: whatever breaks meanwhile, the record agrees with Temporal's history."""
