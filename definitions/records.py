@@ -89,7 +89,8 @@ class StepRecord(_Record):
     """One iteration of one step (or of one item of a ``forEach``): the whole of what is known.
 
     ``wrapped``: what came out was no object, so ``output`` has it under ``value``, and it was not
-    merged into ``data``.
+    merged into ``data``. ``external``: a worker of another language did the task, so its attempts
+    have no records of their own, and none of them is missing.
     """
 
     kind: Literal["step"] = "step"
@@ -111,6 +112,7 @@ class StepRecord(_Record):
     waiting_for: dict[str, JsonValue] | None = None
     compensated: bool | None = None
     wrapped: Literal[True] | None = None
+    external: Literal[True] | None = None
 
 
 class TransitionRecord(_Record):

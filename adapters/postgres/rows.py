@@ -212,7 +212,7 @@ def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) 
     rows.add(rows.steps, key, values)
     if status.ended and from_attempt is None:
         rows.add(rows.ended, key, {**place, "completed_at": _time(record.completed_at)})
-        if record.attempts and record.task_id not in INLINE_TASKS:
+        if record.attempts and record.task_id not in INLINE_TASKS and not record.external:
             # Attempts that left no trace, the last one included, get their rows now.
             after = {"attempt": record.attempts + 1, "started_at": _time(record.completed_at)}
             rows.add(rows.untold, (*key, record.attempts + 1), {**place, **after})

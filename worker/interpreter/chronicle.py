@@ -71,6 +71,7 @@ class Chronicle:
             decision=decision,
             votes=unit.votes or None if unit is not None else None,
             waiting_for=unit.waiting_for if unit is not None else None,
+            external=True if step.spec.activity is not None else None,
         )
 
     def keep(self, record: StepRecord) -> None:

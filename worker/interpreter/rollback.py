@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from definitions.identity import idempotency_key
+from definitions.outputs import stored_output
 from definitions.records import CompensationRecord, StepRecord
 from definitions.statuses import StepStatus
 from worker.interpreter.children import Children, Scope
@@ -71,6 +72,7 @@ class Rollback:
             task_id=task.spec.task_id,
             status=StepStatus.ACTIVE,
             started_at=unit.started_at or self._host.now(),
+            external=True if task.spec.activity is not None else None,
         )
         error: StepError | None = None
         try:
@@ -78,11 +80,15 @@ class Rollback:
         except StepError as failed:
             error = failed.at(done.step_id)
         done.compensated, done.unit = error is None, None
-        if error is not None or task.inline or task.spec.activity is not None:
+        served_elsewhere = task.spec.activity is not None
+        if error is not None or task.inline or served_elsewhere:
             ended = {
                 "seq": self._state.next_seq(),
                 "status": StepStatus.COMPLETED if error is None else StepStatus.FAILED,
                 "input": unit.input if task.inline else None,
+                "output": stored_output(unit.output)
+                if served_elsewhere and error is None
+                else None,
                 "error": error.info if error is not None else None,
                 "attempts": error.info.attempts if error is not None else None,
                 "completed_at": self._host.now(),
@@ -114,7 +120,7 @@ class Rollback:
         if task.inline:
             await self._inline.run(task, unit, deadline, self._nothing_to_announce)
             return
-        await self._host.call(
+        unit.output = await self._host.call(
             TaskCall(
                 spec=task.spec,
                 input=unit.input,
