@@ -29,7 +29,9 @@ TABLES: dict[str, str] = {
     "step_records": (
         "One row for each iteration of a step, of an item of a `forEach`, and of a compensation."
     ),
-    "step_attempts": "One row for each attempt of a step's task.",
+    "step_attempts": (
+        "One row for each attempt of a step's task; none for tasks in other languages."
+    ),
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),

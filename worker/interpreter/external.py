@@ -71,7 +71,8 @@ def external_error(
     kind: str | None, message: str, details: object, attempts: int | None
 ) -> ErrorInfo:
     """A failure's type, message and first detail; ``code`` of a detail that is an object."""
-    kept, _ = storable(details)
+    given: Any = f"<{len(details)} bytes>" if isinstance(details, bytes) else details
+    kept, _ = storable(given)
     code: Any = kept.get("code") if isinstance(kept, dict) else None
     named = isinstance(code, str | int | float) and not isinstance(code, bool)
     size = json_size(kept)

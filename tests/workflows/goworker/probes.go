@@ -61,7 +61,7 @@ func FailOddly(_ context.Context, how string) error {
 	case "bytes":
 		return temporal.NewNonRetryableApplicationError("odd", "Odd", nil, []byte{0xff, 0})
 	case "proto":
-		detail := &commonpb.WorkflowExecution{WorkflowId: "unknown to Python's JSON"}
+		detail := &commonpb.WorkflowExecution{WorkflowId: "known to Python"}
 		return temporal.NewNonRetryableApplicationError("odd", "Odd", nil, detail)
 	case "unreadable":
 		detail := converter.NewRawValue(payload("binary/secret", "?"))
