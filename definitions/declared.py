@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 #: What begins the ids of built-in tasks alone.
 RESERVED = "core."
+#: What begins the names of Temporal's own task queues.
+RESERVED_QUEUE = "/_sys/"
 #: What bounds a task: an activity without any of them would never be given up.
 LIMITS = ("timeout", "attemptTimeout", "heartbeatTimeout")
 
+#: Temporal counts the bytes of names. One that it refuses would stop a run for good.
+_MAX_BYTES = 255
 _Text = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -94,6 +98,7 @@ def check_catalogue(value: Json) -> ReadCatalogue:
     catalogue = check_shape(TaskCatalogue, value, findings)
     _check_ids(value, findings)
     for index, task in _tasks(value):
+        _check_names(index, task, findings)
         _check_limits(index, task, findings)
         for key in ("inputSchema", "outputSchema"):
             _check_schema(index, key, task.get(key), findings)
@@ -125,6 +130,18 @@ def _check_ids(value: Json, findings: Findings) -> None:
         if (before := first.setdefault(task_id, index)) != index:
             message = f"{task_id!r:.270} is declared at /tasks/{before} already"
             findings.add(where, "duplicate_task_id", message)
+
+
+def _check_names(index: int, task: JsonObject, findings: Findings) -> None:
+    for key in ("activity", "taskQueue"):
+        name, where = task.get(key), ("tasks", index, key)
+        if not isinstance(name, str):
+            continue
+        if len(name) <= _MAX_BYTES < len(name.encode()):
+            findings.add(where, "too_long", f"{key} has more than {_MAX_BYTES} bytes")
+        if key == "taskQueue" and name.startswith(RESERVED_QUEUE):
+            message = f"{name!r:.270}: the prefix {RESERVED_QUEUE} is for Temporal's own queues"
+            findings.add(where, "reserved_task_queue", message)
 
 
 def _check_limits(index: int, task: JsonObject, findings: Findings) -> None:

@@ -52,7 +52,9 @@ ValueCode: TypeAlias = Literal[
     "value_missing", "value_unknown", "value_wrong_type", "value_not_allowed",
     "value_out_of_range", "value_bad_format", "value_mismatch",
 ]  # fmt: skip
-CatalogueCode: TypeAlias = Literal["duplicate_task_id", "reserved_task_id", "unbounded_task"]
+CatalogueCode: TypeAlias = Literal[
+    "duplicate_task_id", "reserved_task_id", "reserved_task_queue", "unbounded_task",
+]  # fmt: skip
 Code: TypeAlias = GateCode | DocumentCode | ValueCode | CatalogueCode
 
 
@@ -163,6 +165,7 @@ _VALUE: dict[ValueCode, str] = {
 _CATALOGUE: dict[CatalogueCode, str] = {
     "duplicate_task_id": "A taskId that another task of the catalogue has.",
     "reserved_task_id": "A taskId that begins with core., as only built-in tasks do.",
+    "reserved_task_queue": "A taskQueue that begins with /_sys/, as only Temporal's own do.",
     "unbounded_task": "A task without any time limit: nobody would notice that its worker died.",
 }
 

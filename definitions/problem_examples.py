@@ -239,6 +239,7 @@ _CHARGE: JsonObject = {
 DECLARED: dict[str, JsonObject] = {
     "duplicate_task_id": {"tasks": [_CHARGE, {**_CHARGE, "activity": "ChargeCardAgain"}]},
     "reserved_task_id": {"tasks": [{**_CHARGE, "taskId": "core.charge"}]},
+    "reserved_task_queue": {"tasks": [{**_CHARGE, "taskQueue": "/_sys/payments"}]},
     "unbounded_task": {
         "tasks": [{key: value for key, value in _CHARGE.items() if key != "attemptTimeout"}]
     },

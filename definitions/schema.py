@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from definitions.declared import LIMITS, RESERVED, TaskCatalogue
+from definitions.declared import LIMITS, RESERVED, RESERVED_QUEUE, TaskCatalogue
 from definitions.document import Definition
 from definitions.durations import CALENDAR_PATTERN, EXACT_PATTERN
 from definitions.schema_descriptions import DESCRIPTIONS
@@ -71,6 +71,7 @@ def catalogue_schema() -> JsonObject:
     schema = _finish("TaskCatalogue", schema, open_keys=True)
     task = schema["$defs"]["DeclaredTask"]
     task["properties"]["taskId"]["not"] = {"pattern": f"^{re.escape(RESERVED)}"}
+    task["properties"]["taskQueue"]["not"] = {"pattern": f"^{re.escape(RESERVED_QUEUE)}"}
     task["anyOf"] = [{"required": [limit]} for limit in LIMITS]
     return _with_head("catalogue", "Task catalogue", schema)
 

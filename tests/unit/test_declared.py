@@ -111,6 +111,14 @@ def test_what_is_no_catalogue(text: str | bytes, code: str) -> None:
     assert read.specs == []
 
 
+@pytest.mark.parametrize("key", ["activity", "taskQueue"])
+def test_names_that_temporal_would_refuse(key: str) -> None:
+    """It counts bytes, and a run would hang on such a name."""
+    assert found({"tasks": [{**CHARGE, key: "é" * 127}]}) == []
+    assert found({"tasks": [{**CHARGE, key: "é" * 128}]}) == [(f"/tasks/0/{key}", "too_long")]
+    assert found({"tasks": [{**CHARGE, key: "x" * 256}]}) == [(f"/tasks/0/{key}", "too_long")]
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 def test_one_limit_is_enough(limit: str) -> None:
     """Any of the three bounds a task; null is none."""
@@ -135,7 +143,7 @@ def test_no_catalogue_raises_anything(value: Any) -> None:
         assert [error.message for error in SCHEMA.iter_errors(value)] == []
 
 
-@pytest.mark.parametrize("code", ["reserved_task_id", "unbounded_task"])
+@pytest.mark.parametrize("code", ["reserved_task_id", "reserved_task_queue", "unbounded_task"])
 def test_an_editor_sees_it_too(code: str) -> None:
     """The published schema has the rules that a schema can have."""
     assert not SCHEMA.is_valid(DECLARED[code])

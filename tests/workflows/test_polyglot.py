@@ -223,6 +223,14 @@ async def test_an_output_that_cannot_be_used(
     assert (error.type, found.type, found.code) == (kind, kind, code)
 
 
+async def test_an_output_that_does_not_even_get_to_the_server(polyglot: Stack) -> None:
+    """Over 4 MiB its worker cannot say anything: the attempt's time ends it."""
+    odd = step("odd", "go.answer-oddly", input="enormous", retryPolicy=retry(1))
+    error, record = await polyglot.run_failing(definition({**odd, "attemptTimeout": "PT2S"}))
+    assert error.type == "TimeoutError"
+    assert record.step("odd").status == "timeout"
+
+
 @pytest.mark.parametrize(
     ("how", "output"),
     [

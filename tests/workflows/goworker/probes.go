@@ -97,6 +97,8 @@ func AnswerOddly(_ context.Context, how string) (any, error) {
 		return map[string]string{"text": "a\x00b"}, nil
 	case "large":
 		return strings.Repeat("x", 1_100_000), nil
+	case "enormous":
+		return strings.Repeat("x", 6_000_000), nil
 	}
 	return strings.Repeat("x", 3_000_000), nil
 }
