@@ -104,6 +104,7 @@ class TaskRegistry:
 
     def __init__(self, tasks: Iterable[RegisteredTask] = ()) -> None:
         self._tasks: dict[str, RegisteredTask] = {}
+        self._declared: dict[str, tuple[TaskSpec, str]] = {}
         for one in tasks:
             self._add(one)
 
@@ -154,8 +155,33 @@ class TaskRegistry:
             raise TaskRegistrationError(f"{function!r} is not marked with @task")
         self._add(_describe(function, spec))
 
+    def declare(self, spec: TaskSpec, place: str) -> None:
+        """Adds a task that a worker of another language serves. ``place``: where it is declared.
+
+        Raises:
+            TaskRegistrationError: Its id is taken, or is that of a built-in task.
+        """
+        task_id = spec.task_id
+        if task_id.startswith("core."):
+            raise TaskRegistrationError(f"{place}: the prefix core. is for built-in tasks")
+        before = self._place(task_id)
+        if before is not None:
+            raise TaskRegistrationError(f"two tasks are called {task_id}: {before} and {place}")
+        self._declared[task_id] = (spec, place)
+
+    def _place(self, task_id: str) -> str | None:
+        """Where a task comes from, for a person."""
+        if task_id in self._tasks:
+            return _where(self._tasks[task_id].function)
+        return self._declared[task_id][1] if task_id in self._declared else None
+
     def _add(self, registered: RegisteredTask) -> None:
         task_id = registered.spec.task_id
+        if task_id in self._declared:
+            raise TaskRegistrationError(
+                f"two tasks are called {task_id}: {self._place(task_id)} and "
+                f"{_where(registered.function)}"
+            )
         before = self._tasks.get(task_id)
         if before is not None and before.function is not registered.function:
             raise TaskRegistrationError(
@@ -168,13 +194,15 @@ class TaskRegistry:
         return iter(self._tasks.values())
 
     def get(self, task_id: str) -> RegisteredTask | None:
-        """The task with this id."""
+        """The task with this id that a function does."""
         return self._tasks.get(task_id)
 
     def specs(self) -> dict[str, TaskSpec]:
-        """The catalogue, by task id; the tasks that the interpreter does by itself included."""
+        """The catalogue, by task id: built-in tasks, functions, and what was declared."""
         inline = {name: TaskSpec(task_id=name) for name in sorted(BUILTIN_TASKS)}
-        return inline | {name: one.spec for name, one in self._tasks.items()}
+        functions = {name: one.spec for name, one in self._tasks.items()}
+        declared = {name: spec for name, (spec, _) in self._declared.items()}
+        return inline | functions | declared
 
     def nearest(self, task_id: str) -> str | None:
         """A registered id that looks like this one."""

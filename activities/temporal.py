@@ -1,4 +1,4 @@
-"""The activities as Temporal sees them: one for every task, and two of our own.
+"""The activities as Temporal sees them: one for every task, and three of our own.
 
 Tasks share one dynamic activity, so the activity's type in Temporal's UI is the task's id, and a
 task that nobody serves is an answer (``UnknownTask``) rather than a run that waits for ever.
@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pydantic import ValidationError
 from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from activities.attempt import AttemptInfo, AttemptRunner, Failure
 from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope
 from definitions.errors import TaskError
-from definitions.names import RECORD_ACTIVITY, RESOLVE_ACTIVITY
+from definitions.names import ATTEMPTS_ACTIVITY, RECORD_ACTIVITY, RESOLVE_ACTIVITY
 from definitions.records import RecordBatch
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds between the signs of life that a task gets for free. Cancellation arrives with them.
 BEAT = 2.0
+#: How much of a history is read at a time; what is looked for has only just happened.
+_EVENTS = 100
 
 
 class Activities:
@@ -49,7 +53,7 @@ class Activities:
 
     def all(self) -> list[Callable[..., Any]]:
         """What a Temporal worker is given."""
-        return [self.run_task, self.resolve, self.record]
+        return [self.run_task, self.resolve, self.record, self.attempts]
 
     @activity.defn(dynamic=True)
     async def run_task(self, arguments: Sequence[RawValue]) -> Any:
@@ -106,6 +110,36 @@ class Activities:
     async def record(self, batch: dict[str, Any]) -> None:
         """Writes what a run has kept."""
         await self._runs.record(RecordBatch.model_validate(batch))
+
+    @activity.defn(name=ATTEMPTS_ACTIVITY)
+    async def attempts(self, activity_id: str) -> int | None:
+        """How often the run's activity that ended last with this id was tried.
+
+        0 for one that no worker took, None for one that the run's history does not have.
+        """
+        info = activity.info()
+        client = activity.client()
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(
+                workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""
+            ),
+            maximum_page_size=_EVENTS,
+        )
+        started: dict[int, int] = {}
+        while True:
+            service = client.workflow_service
+            page = await service.get_workflow_execution_history_reverse(request)
+            for event in page.history.events:
+                begun = event.activity_task_started_event_attributes
+                scheduled = event.activity_task_scheduled_event_attributes
+                if event.HasField("activity_task_started_event_attributes"):
+                    started[begun.scheduled_event_id] = begun.attempt
+                elif scheduled.activity_id == activity_id:
+                    return started.get(event.event_id, 0)
+            if not page.next_page_token:
+                return None
+            request.next_page_token = page.next_page_token
 
 
 def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo) -> None:

@@ -9,6 +9,7 @@ TASK_QUEUE = "steploom"
 #: Activities of our own, beside those that are named after their tasks.
 RESOLVE_ACTIVITY = "steploom.resolve"
 RECORD_ACTIVITY = "steploom.record"
+ATTEMPTS_ACTIVITY = "steploom.attempts"
 
 UPDATE_DECIDE = "decide"
 UPDATE_PAUSE = "pause"

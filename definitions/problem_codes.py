@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from definitions.problem_examples import (
     CATALOGUES,
+    DECLARED,
     DOCUMENTS,
     TEXTS,
     VALUES,
@@ -51,15 +52,19 @@ ValueCode: TypeAlias = Literal[
     "value_missing", "value_unknown", "value_wrong_type", "value_not_allowed",
     "value_out_of_range", "value_bad_format", "value_mismatch",
 ]  # fmt: skip
-Code: TypeAlias = GateCode | DocumentCode | ValueCode
+CatalogueCode: TypeAlias = Literal[
+    "duplicate_task_id", "reserved_task_id", "reserved_task_queue", "unbounded_task",
+]  # fmt: skip
+Code: TypeAlias = GateCode | DocumentCode | ValueCode | CatalogueCode
 
 
 @dataclass(frozen=True, slots=True)
 class CodeInfo:
     """What a code means.
 
-    One of three is its example: ``document``, members laid over ``problem_examples.BASE``;
-    ``text``, which the JSON gate refuses; ``value``, a schema and a value that does not fit it.
+    One of four is its example: ``document``, members laid over ``problem_examples.BASE``;
+    ``text``, which the JSON gate refuses; ``value``, a schema and a value that does not fit it;
+    ``declared``, a catalogue of tasks in other languages.
     """
 
     code: Code
@@ -71,6 +76,7 @@ class CodeInfo:
     #: How ``document`` is validated: with a catalogue of tasks (each with the schema of its input,
     #: if it has one), or without one.
     catalogue: dict[str, JsonObject | None] | None = field(default=None)
+    declared: JsonObject | None = None
 
 
 _GATE: dict[GateCode, str] = {
@@ -156,6 +162,13 @@ _VALUE: dict[ValueCode, str] = {
     "value_mismatch": "A value that does not fit a combination of schemas.",
 }
 
+_CATALOGUE: dict[CatalogueCode, str] = {
+    "duplicate_task_id": "A taskId that another task of the catalogue has.",
+    "reserved_task_id": "A taskId that begins with core., as only built-in tasks do.",
+    "reserved_task_queue": "A taskQueue that begins with /_sys/, as only Temporal's own do.",
+    "unbounded_task": "A task without any time limit: nobody would notice that its worker died.",
+}
+
 WARNINGS: frozenset[Code] = frozenset(
     {
         "unregistered_task", "ignored_next_step", "attempt_longer_than_step", "unknown_task_input",
@@ -175,7 +188,7 @@ def severity_of(code: Code) -> Severity:
 
 def _table() -> dict[str, CodeInfo]:
     table: dict[str, CodeInfo] = {}
-    meanings: dict[Any, str] = {**_GATE, **_DOCUMENT, **_VALUE}
+    meanings: dict[Any, str] = {**_GATE, **_DOCUMENT, **_VALUE, **_CATALOGUE}
     for code, meaning in meanings.items():
         table[code] = CodeInfo(
             code=code,
@@ -185,6 +198,7 @@ def _table() -> dict[str, CodeInfo]:
             text=TEXTS.get(code),
             value=VALUES.get(code),
             catalogue=CATALOGUES.get(code),
+            declared=DECLARED.get(code),
         )
     return table
 

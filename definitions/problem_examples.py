@@ -228,6 +228,23 @@ CATALOGUES: dict[str, dict[str, JsonObject | None]] = {
     "input_does_not_fit": {"charge-card": {"properties": {"amount": {"type": "number"}}}},
 }
 
+_CHARGE: JsonObject = {
+    "taskId": "charge-card",
+    "activity": "ChargeCard",
+    "taskQueue": "payments",
+    "attemptTimeout": "PT20S",
+}
+
+#: Catalogues of tasks that workers of other languages serve.
+DECLARED: dict[str, JsonObject] = {
+    "duplicate_task_id": {"tasks": [_CHARGE, {**_CHARGE, "activity": "ChargeCardAgain"}]},
+    "reserved_task_id": {"tasks": [{**_CHARGE, "taskId": "core.charge"}]},
+    "reserved_task_queue": {"tasks": [{**_CHARGE, "taskQueue": "/_sys/payments"}]},
+    "unbounded_task": {
+        "tasks": [{key: value for key, value in _CHARGE.items() if key != "attemptTimeout"}]
+    },
+}
+
 #: Schemas with values that do not fit them.
 VALUES: dict[str, ValueExample] = {
     "value_missing": ValueExample({"required": ["amount"]}, {}),

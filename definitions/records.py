@@ -89,8 +89,8 @@ class StepRecord(_Record):
     """One iteration of one step (or of one item of a ``forEach``): the whole of what is known.
 
     ``wrapped``: what came out was no object, so ``output`` has it under ``value``, and it was not
-    merged into ``data``. ``external``: no activity of ours runs the task (another language's worker
-    does), so that nobody writes its attempts, and ``attempts`` is all that is known of them.
+    merged into ``data``. ``external``: a worker of another language did the task, so its attempts
+    have no records of their own, and none of them is missing.
     """
 
     kind: Literal["step"] = "step"

@@ -1,4 +1,4 @@
-"""The published JSON Schemas: of the document, for editors, and of the start object.
+"""The published JSON Schemas: of the document, of the start object, and of the task catalogue.
 
 They are made from the models, so that they cannot say something else. What a schema cannot express
 (a description's length in bytes, the targets of steps, expressions) is left to validation: each
@@ -7,8 +7,10 @@ document that validates fits the schema, but not the other way round.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from definitions.declared import LIMITS, RESERVED, RESERVED_QUEUE, TaskCatalogue
 from definitions.document import Definition
 from definitions.durations import CALENDAR_PATTERN, EXACT_PATTERN
 from definitions.schema_descriptions import DESCRIPTIONS
@@ -61,6 +63,17 @@ def start_schema() -> JsonObject:
         }
     ]
     return _with_head("start", "Start of a run", schema)
+
+
+def catalogue_schema() -> JsonObject:
+    """The JSON Schema (draft 2020-12) of a task catalogue."""
+    schema = TaskCatalogue.model_json_schema(by_alias=True)
+    schema = _finish("TaskCatalogue", schema, open_keys=True)
+    task = schema["$defs"]["DeclaredTask"]
+    task["properties"]["taskId"]["not"] = {"pattern": f"^{re.escape(RESERVED)}"}
+    task["properties"]["taskQueue"]["not"] = {"pattern": f"^{re.escape(RESERVED_QUEUE)}"}
+    task["anyOf"] = [{"required": [limit]} for limit in LIMITS]
+    return _with_head("catalogue", "Task catalogue", schema)
 
 
 def _with_head(name: str, title: str, schema: JsonObject) -> JsonObject:

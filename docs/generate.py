@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from generated.columns import columns
 from generated.commands import commands
-from generated.fields import document_fields, start_fields
-from generated.problems import document_codes, gate_codes, value_codes
+from generated.fields import catalogue_fields, document_fields, start_fields
+from generated.polyglot import catalogue, go_worker
+from generated.problems import catalogue_codes, document_codes, gate_codes, value_codes
 from generated.settings import settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DO
 PARTS: dict[str, Callable[[], str]] = {
     "document-fields": document_fields,
     "start-fields": start_fields,
+    "catalogue-fields": catalogue_fields,
+    "catalogue": catalogue,
+    "go-worker": go_worker,
+    "catalogue-codes": catalogue_codes,
     "gate-codes": gate_codes,
     "document-codes": document_codes,
     "value-codes": value_codes,

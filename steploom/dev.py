@@ -75,7 +75,11 @@ class DevStack:
             self._worker = worker
             exits.callback(worker.stop)
             asyncio.run(self._start_worker(worker, info))
-            devinfo.write_tasks(folder, [*self._settings.tasks, *self.options.tasks])
+            devinfo.write_tasks(
+                folder,
+                modules=[*self._settings.tasks, *self.options.tasks],
+                catalogues=[*self._settings.catalogue, *self.options.catalogues],
+            )
             devinfo.write(folder, info)
             exits.callback(devinfo.remove, folder)
             self.info = info

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from definitions.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 FOLDER = ".steploom"
@@ -81,20 +81,25 @@ def remove(folder: Path) -> None:
     (folder / FOLDER / _TASKS).unlink(missing_ok=True)
 
 
-def write_tasks(folder: Path, modules: Sequence[str]) -> None:
-    """Note which task modules the worker serves, for the commands that check definitions."""
-    (folder / FOLDER / _TASKS).write_text(json.dumps(list(modules)) + "\n")
+def write_tasks(folder: Path, *, modules: Sequence[str], catalogues: Sequence[str]) -> None:
+    """Note which tasks the worker knows, for the commands that check definitions."""
+    noted = {"modules": list(modules), "catalogues": list(catalogues)}
+    (folder / FOLDER / _TASKS).write_text(json.dumps(noted) + "\n")
 
 
-def served_tasks(folder: Path) -> list[str]:
-    """The task modules of the ``steploom dev`` that runs in exactly this folder."""
+def served_tasks(folder: Path) -> tuple[list[str], list[str]]:
+    """The task modules and catalogues of the ``steploom dev`` that runs in exactly this folder."""
     if not is_held(folder):
-        return []
+        return [], []
     try:
         found = json.loads((folder / FOLDER / _TASKS).read_text())
-    except (OSError, ValueError):
-        return []
-    return [str(name) for name in found] if isinstance(found, list) else []
+        return _names(found["modules"]), _names(found["catalogues"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], []
+
+
+def _names(found: Iterable[object]) -> list[str]:
+    return [str(name) for name in found]
 
 
 def is_held(folder: Path) -> bool:

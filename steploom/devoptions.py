@@ -19,5 +19,7 @@ class DevOptions:
     database_port: int | None = None
     #: Python modules with tasks, beside those of STEPLOOM_TASKS.
     tasks: Sequence[str] = ()
+    #: Task catalogues, beside those of STEPLOOM_CATALOGUE.
+    catalogues: Sequence[str] = ()
     #: Where the worker writes; our stderr if None.
     worker_log: Path | None = None

@@ -114,11 +114,13 @@ class DevWorker:
     def _environment(self) -> dict[str, str]:
         info = self._info
         tasks = [*self._settings.tasks, *self._options.tasks]
+        catalogues = [*self._settings.catalogue, *self._options.catalogues]
         ours = {
             "STEPLOOM_TEMPORAL_ADDRESS": info.temporal,
             "STEPLOOM_TEMPORAL_NAMESPACE": info.namespace,
             "STEPLOOM_TEMPORAL_UI_URL": info.temporal_ui,
             "STEPLOOM_DATABASE_URL": info.database,
             "STEPLOOM_TASKS": ",".join(dict.fromkeys(tasks)),
+            "STEPLOOM_CATALOGUE": ",".join(dict.fromkeys(catalogues)),
         }
         return {**os.environ, **{name: value for name, value in ours.items() if value}}

@@ -54,6 +54,7 @@ PASSED_THROUGH = (
     "definitions",  # pure, and its compiled plans are shared by all runs
     "worker.interpreter",  # pure, the same
     "worker.progress",  # pure
+    "worker.external_tasks",  # keeps no state at all
     "worker.temporal_host",  # keeps no state of its own outside a run
     "worker.child_runs",  # the same
     "worker.messages",  # the same

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         description="Python modules with tasks, separated by commas, beside those of the "
         "`steploom.tasks` entry points.",
     )
+    catalogue: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Task catalogues, separated by commas: JSON files with the tasks that workers "
+        "of other languages serve.",
+    )
     max_cached_workflows: int = Field(
         default=1000, ge=0, description="Runs that a worker keeps in memory between their steps."
     )
@@ -118,7 +123,7 @@ class Settings(BaseSettings):
             return timedelta(seconds=float(value))
         return value
 
-    @field_validator("tasks", "http_allow", "redact_keys", mode="before")
+    @field_validator("tasks", "catalogue", "http_allow", "redact_keys", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

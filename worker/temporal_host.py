@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from definitions.names import RECORD_ACTIVITY
     from definitions.records import ErrorInfo, RecordBatch
     from definitions.tasks import CHILD_TASK
+    from worker.external_tasks import ATTEMPT_TIMEOUTS, call_external
     from worker.interpreter.host import StepError
     from worker.ordered_waits import OrderedWaits
 
@@ -110,14 +111,12 @@ class TemporalHost:
     async def call(self, call: TaskCall) -> Json:
         """Runs a task as an activity, as a local one, or as a run of its own."""
         await self._waits.until(lambda: not self._drains(), None, seq=call.seq)
-        remaining = None if call.deadline is None else call.deadline - self.now()
-        if remaining is not None and remaining <= timedelta(0):
-            raise StepError(_timeout_info("the step took longer than its timeout"))
-        carried = self._take() if call.spec.self_recorded else []
+        if not call.spec.self_recorded:
+            return await self._call_elsewhere(call)
+        remaining = self._remaining(call)
+        carried = self._take()
         self._under_way += 1
         try:
-            if call.spec.task_id == CHILD_TASK:
-                return await self._children.run(call)
             return await self._execute(call, carried, remaining)
         except FailureError as error:
             if is_cancelled_exception(error):
@@ -132,6 +131,37 @@ class TemporalHost:
             raise
         finally:
             self._under_way -= 1
+
+    async def _call_elsewhere(self, call: TaskCall) -> Json:
+        """Runs what no activity of ours runs: a child run, or another worker's task."""
+        # Its worker knows nothing of this record, so nobody else writes that it has begun.
+        self.record(call.record.model_copy(update={"input": call.input}))
+        await self.flush(main_path=call.main_path)
+        remaining = self._remaining(call)
+        self._under_way += 1
+        try:
+            if call.spec.task_id == CHILD_TASK:
+                return await self._children.run(call)
+            return await call_external(
+                call,
+                remaining=remaining,
+                attempt_limit=call.attempt_timeout or UNLIMITED,
+                retry=_retry_policy(call.retry, external=True),
+                record=self.record,
+            )
+        finally:
+            self._under_way -= 1
+
+    def _remaining(self, call: TaskCall) -> timedelta | None:
+        """What is left of the step's time.
+
+        Raises:
+            StepError: Nothing is.
+        """
+        remaining = None if call.deadline is None else call.deadline - self.now()
+        if remaining is not None and remaining <= timedelta(0):
+            raise StepError(_timeout_info("the step took longer than its timeout"))
+        return remaining
 
     async def sleep_until(self, due: datetime, *, seq: int) -> None:
         """A durable timer."""
@@ -242,31 +272,27 @@ class TemporalHost:
         self, call: TaskCall, carried: list[Record], remaining: timedelta | None
     ) -> Json:
         spec = call.spec
-        external = spec.activity is not None
-        arguments: list[Any] = [call.input]
-        if not external:
-            arguments.append(self._envelope(call, carried))
-        retry = _retry_policy(call.retry, external=external)
-        grace = timedelta(0) if external else ATTEMPT_GRACE
-        if spec.mode == "local" and call.main_path and not external:
+        arguments: list[Any] = [call.input, self._envelope(call, carried)]
+        retry = _retry_policy(call.retry)
+        if spec.mode == "local" and call.main_path:
             return await workflow.execute_local_activity(
                 spec.task_id,
                 args=arguments,
                 schedule_to_close_timeout=remaining,
-                start_to_close_timeout=(call.attempt_timeout or LOCAL_ATTEMPT) + grace,
+                start_to_close_timeout=(call.attempt_timeout or LOCAL_ATTEMPT) + ATTEMPT_GRACE,
                 retry_policy=retry,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=call.summary,
             )
-        limit = call.attempt_timeout + grace if call.attempt_timeout is not None else UNLIMITED
+        limit = UNLIMITED
+        if call.attempt_timeout is not None:
+            limit = call.attempt_timeout + ATTEMPT_GRACE
         return await workflow.execute_activity(
-            spec.activity or spec.task_id,
+            spec.task_id,
             args=arguments,
-            task_queue=spec.task_queue,
             schedule_to_close_timeout=remaining,
             start_to_close_timeout=limit,
-            heartbeat_timeout=call.heartbeat_timeout
-            or (None if external else self._liveness_timeout),
+            heartbeat_timeout=call.heartbeat_timeout or self._liveness_timeout,
             retry_policy=retry,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=call.summary,
@@ -289,7 +315,7 @@ class TemporalHost:
         ).to_json()
 
 
-def _retry_policy(retry: DocumentRetryPolicy, *, external: bool) -> RetryPolicy:
+def _retry_policy(retry: DocumentRetryPolicy, *, external: bool = False) -> RetryPolicy:
     # Temporal reads an interval of zero as "the default", so the shortest there is stands for it.
     delay = max(parse_duration(retry.delay), timedelta(milliseconds=1))
     fixed = retry.strategy == "fixed"
@@ -300,6 +326,8 @@ def _retry_policy(retry: DocumentRetryPolicy, *, external: bool) -> RetryPolicy:
         longest = max(parse_duration(retry.max_delay), timedelta(milliseconds=1))
     # Our own activities mark what is never retried; those of other languages cannot know.
     never = sorted(NEVER_RETRIED) if external else []
+    if external and "TimeoutError" in retry.non_retryable_errors:
+        never += ATTEMPT_TIMEOUTS
     return RetryPolicy(
         initial_interval=min(delay, longest),
         backoff_coefficient=1.0 if fixed else retry.backoff_rate,

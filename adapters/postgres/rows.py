@@ -27,7 +27,7 @@ from definitions.records import (
     TransitionRecord,
 )
 from definitions.statuses import InstanceStatus, StepStatus
-from definitions.tasks import INLINE_TASKS
+from definitions.tasks import NOT_ACTIVITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 #: The longest text of the columns that the specification calls VARCHAR(255).
 _SHORT = 255
-
-#: Tasks that no activity of ours runs: there are no attempts that could have left no trace.
-_NO_ATTEMPTS = INLINE_TASKS | {"core.event", "core.publish", "core.workflow"}
 
 _Key: TypeAlias = tuple[str | int, ...]
 
@@ -267,7 +264,7 @@ def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) 
     rows.add(rows.steps, key, values)
     if status.ended and from_attempt is None:
         rows.add(rows.ended, key, {**place, "completed_at": _time(record.completed_at)})
-        if record.attempts and not record.external and record.task_id not in _NO_ATTEMPTS:
+        if record.attempts and not record.external and record.task_id not in NOT_ACTIVITIES:
             # Attempts that left no trace, the last one included, get their rows now.
             after = {"attempt": record.attempts + 1, "started_at": _time(record.completed_at)}
             rows.add(rows.untold, (*key, record.attempts + 1), {**place, **after})

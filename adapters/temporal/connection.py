@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, TLSConfig
 
+from adapters.temporal.failures import TolerantFailureConverter
 from definitions.errors import UnreachableError
 
 #: Seconds until a server that does not answer is called unreachable.
 CONNECT_TIMEOUT = 8.0
+_CONVERTER = replace(DataConverter.default, failure_converter_class=TolerantFailureConverter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,11 @@ async def connect(connection: TemporalConnection) -> Client:
                 namespace=connection.namespace,
                 api_key=connection.api_key,
                 tls=connection._tls(),  # noqa: SLF001 (the same module)
+                data_converter=_CONVERTER,
             )
         else:
-            attempt = Client.connect(**ClientConfig.load_client_connect_config())
+            found = ClientConfig.load_client_connect_config()
+            attempt = Client.connect(**found, data_converter=_CONVERTER)
         return await asyncio.wait_for(attempt, CONNECT_TIMEOUT)
     except (OSError, RuntimeError, RPCError, ValueError) as error:
         # wait_for's TimeoutError is an OSError.

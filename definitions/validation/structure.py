@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from definitions.jsontypes import Json
     from definitions.problem_codes import Code
     from definitions.validation.findings import Findings, Parts
+
+M = TypeVar("M", bound=BaseModel)
 
 _CODES: dict[str, Code] = {
     "missing": "missing_field",
@@ -44,14 +46,19 @@ _WANTED = {
 
 def check_structure(document: Json, findings: Findings) -> Definition | None:
     """Reports what is wrong with the shape; the definition where nothing is."""
-    definition: Definition | None = None
+    return check_shape(Definition, document, findings)
+
+
+def check_shape(model: type[M], document: Json, findings: Findings) -> M | None:
+    """Reports what keeps a JSON value from being this model; the model where nothing does."""
+    made: M | None = None
     try:
-        definition = Definition.model_validate(document)
+        made = model.model_validate(document)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             _report(detail, findings)
-    unknown = _report_unknown_fields(Definition, document, (), findings)
-    return None if unknown else definition
+    unknown = _report_unknown_fields(model, document, (), findings)
+    return None if unknown else made
 
 
 def _report(detail: ErrorDetails, findings: Findings) -> None:

@@ -31,7 +31,9 @@ TABLES: dict[str, str] = {
     "step_records": (
         "One row for each iteration of a step, of an item of a `forEach`, and of a compensation."
     ),
-    "step_attempts": "One row for each attempt of a step's task.",
+    "step_attempts": (
+        "One row for each attempt of a step's task; none for tasks in other languages."
+    ),
     "run_actions": "What was done to a run from outside, and by whom.",
     "outbox_events": (
         "Events on their way to a broker. They stay when their run is cleaned away, and are "

@@ -1,4 +1,4 @@
-"""The fields of the document and of the start object."""
+"""The fields of the document, of the start object and of the task catalogue."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from definitions import document
+from definitions.declared import DeclaredTask
 from definitions.durations import CALENDAR_PATTERN, EXACT_PATTERN
-from definitions.schema import VERSION_PATTERN, definition_schema, start_schema
+from definitions.schema import (
+    VERSION_PATTERN,
+    catalogue_schema,
+    definition_schema,
+    start_schema,
+)
 from definitions.start import StartRequest
 from generated.markdown import table
 
@@ -78,6 +84,11 @@ def document_fields() -> str:
 def start_fields() -> str:
     """The table of the start object."""
     return table(_HEAD, _rows(StartRequest, start_schema()))
+
+
+def catalogue_fields() -> str:
+    """The table of a task in a catalogue."""
+    return table(_HEAD, _rows(DeclaredTask, catalogue_schema()["$defs"]["DeclaredTask"]))
 
 
 def _rows(model: type[BaseModel], schema: JsonObject, *, prefix: str = "") -> list[Row]:

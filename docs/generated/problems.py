@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, get_args
 
-from definitions.problem_codes import CODES, DocumentCode, GateCode, ValueCode
+from definitions.declared import check_catalogue
+from definitions.problem_codes import CODES, CatalogueCode, DocumentCode, GateCode, ValueCode
 from definitions.problem_examples import Repeated, document_of
 from definitions.tasks import TaskSpec
 from definitions.validation.api import validate
@@ -27,6 +28,11 @@ def gate_codes() -> str:
 def document_codes() -> str:
     """Those of a document."""
     return "\n\n".join(_entry(CODES[code]) for code in get_args(DocumentCode))
+
+
+def catalogue_codes() -> str:
+    """Those of a task catalogue alone."""
+    return "\n\n".join(_entry(CODES[code]) for code in get_args(CatalogueCode))
 
 
 def value_codes() -> str:
@@ -58,7 +64,7 @@ def _entry(info: CodeInfo) -> str:
 
 
 def _example(info: CodeInfo) -> str:
-    members = {key: _shown(value) for key, value in (info.document or {}).items()}
+    members = {key: _shown(value) for key, value in (info.document or info.declared or {}).items()}
     left_out = [key for key, value in members.items() if value is ...]
     if left_out:
         return f"```text\nwithout {', '.join(left_out)}\n```"
@@ -86,6 +92,9 @@ def _escaped(message: str) -> str:
 
 def _said(info: CodeInfo) -> Problem:
     """The problem that the example has."""
+    if info.declared is not None:
+        [problem] = check_catalogue(info.declared).problems
+        return problem
     catalogue = None
     if info.catalogue is not None:
         catalogue = {

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from steploom.cli.options import OutputOption, TasksOption
+from steploom.cli.options import CatalogueOption, OutputOption, TasksOption
 from steploom.cli.output import Format, Output, notice
 
 
 def dev(
+    *,
     tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
     temporal_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Temporal's port; a free one if not given.")
     ] = None,
@@ -44,5 +46,6 @@ def dev(
         ui_port=ui_port,
         database_port=database_port,
         tasks=tasks or (),
+        catalogues=catalogue or (),
     )
     raise typer.Exit(run_dev(options, say=notice, ready=ready))

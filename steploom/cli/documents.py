@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steploom.cli.options import ActorOption, OrgOption, OutputOption, TasksOption, actor
+from steploom.cli.options import (
+    ActorOption,
+    CatalogueOption,
+    OrgOption,
+    OutputOption,
+    TasksOption,
+    actor,
+    task_sources,
+)
 from steploom.cli.output import Format, Output, notice
 
 if TYPE_CHECKING:
@@ -35,21 +43,23 @@ class SchemaName(StrEnum):
 
     DEFINITION = "definition"
     START = "start"
+    CATALOGUE = "catalogue"
 
 
 def validate(
     files: FilesArgument,
     tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Check definitions, offline: every problem at once, each with its place.
 
-    With --tasks, each taskId is checked against the tasks of these modules.
+    With --tasks or --catalogue, each taskId is checked against the tasks that these name.
     """
     from steploom.operations.documents import check_documents  # noqa: PLC0415 (not for --help)
 
-    documents = check_documents(files, _catalogue(tasks))
+    documents = check_documents(files, _known(tasks, catalogue))
     Output(output).results([_facts(one) for one in documents], lambda: _lines(documents))
     if not all(one.ok(strict=strict) for one in documents):
         raise typer.Exit(_INVALID)
@@ -57,7 +67,9 @@ def validate(
 
 def register(
     files: FilesArgument,
+    *,
     tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
     org: OrgOption = "default",
     as_: ActorOption = None,
     output: OutputOption = Format.TABLE,
@@ -73,7 +85,7 @@ def register(
     )
     from steploom.services import load_settings, open_services, resolve_settings  # noqa: PLC0415
 
-    documents = check_documents(files, _catalogue(tasks))
+    documents = check_documents(files, _known(tasks, catalogue))
     out = Output(output)
 
     async def store() -> list[StoredVersion]:
@@ -95,42 +107,57 @@ def register(
 
 def schema(
     name: Annotated[
-        SchemaName, typer.Argument(help="Of a definition, or of the object that starts a run.")
+        SchemaName,
+        typer.Argument(
+            help="Of a definition, of the object that starts a run, or of a task catalogue."
+        ),
     ] = SchemaName.DEFINITION,
     output: OutputOption = Format.JSON,
 ) -> None:
     """Print a JSON Schema, for editors and for programs that write definitions."""
-    from definitions.schema import definition_schema, start_schema  # noqa: PLC0415
+    from definitions.schema import (  # noqa: PLC0415
+        catalogue_schema,
+        definition_schema,
+        start_schema,
+    )
 
-    made = definition_schema() if name is SchemaName.DEFINITION else start_schema()
+    makers = {
+        SchemaName.DEFINITION: definition_schema,
+        SchemaName.START: start_schema,
+        SchemaName.CATALOGUE: catalogue_schema,
+    }
+    made = makers[name]()
     chosen = Format.JSON if output is Format.TABLE else output
     Output(chosen).result(made, lambda: None)
 
 
-def list_tasks(tasks: TasksOption = None, output: OutputOption = Format.TABLE) -> None:
-    """List the tasks that steps can name: the built-in ones, and those of --tasks."""
+def list_tasks(
+    tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """List the tasks that steps can name: built-in ones, those of --tasks and of --catalogue."""
     from steploom.catalogue import load_registry  # noqa: PLC0415
-    from steploom.services import load_settings  # noqa: PLC0415
 
-    registry = load_registry([*load_settings().tasks, *(tasks or ())])
+    registry = load_registry(task_sources(tasks, catalogue))
     specs = [spec for _, spec in sorted(registry.specs().items())]
     facts = [spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in specs]
     Output(output).results(facts, lambda: _tasks_table(specs))
 
 
-def _catalogue(tasks: list[str] | None) -> Any:
+def _known(tasks: list[str] | None, catalogue: list[str] | None) -> Any:
     from activities.registry import TaskRegistrationError  # noqa: PLC0415
-    from steploom.catalogue import known_tasks  # noqa: PLC0415
+    from definitions.errors import InvalidInputError  # noqa: PLC0415
+    from steploom.catalogue import TaskSources, known_tasks  # noqa: PLC0415
     from steploom.devinfo import served_tasks  # noqa: PLC0415
-    from steploom.services import load_settings  # noqa: PLC0415
 
-    named = [*load_settings().tasks, *(tasks or ())]
+    named = task_sources(tasks, catalogue)
     if named:
         return known_tasks(named)
     try:
         # Those of the worker that `steploom dev` runs here.
-        return known_tasks(served_tasks(Path.cwd()))
-    except TaskRegistrationError:
+        return known_tasks(TaskSources(*served_tasks(Path.cwd())))
+    except (TaskRegistrationError, InvalidInputError):
         return None
 
 
@@ -180,17 +207,26 @@ def _stored_lines(stored: Sequence[StoredVersion]) -> str:
     return "\n".join([*lines, "", f"Next: steploom start {stored[-1].workflow_id} --input '{{…}}'"])
 
 
+def _served_by(spec: TaskSpec) -> str:
+    """Where a task runs that the worker itself does not serve."""
+    return "" if spec.activity is None else f"{spec.activity} on {spec.task_queue}"
+
+
 def _tasks_table(specs: Sequence[TaskSpec]) -> Table:
     from rich.markup import escape  # noqa: PLC0415
 
     from steploom.cli.tables import table  # noqa: PLC0415
 
-    shown = table("TASK", "MODE", "INPUT", "DESCRIPTION")
+    shown = table("TASK", "MODE", "SERVED BY", "INPUT", "DESCRIPTION")
     for spec in specs:
         inside = spec.task_id.startswith("core.") and spec.task_id != "core.http"
         members = (spec.input_schema or {}).get("properties")
         names = ", ".join(members) if isinstance(members, dict) else ""
         shown.add_row(
-            spec.task_id, "inline" if inside else spec.mode, names, escape(spec.description or "")
+            spec.task_id,
+            "inline" if inside else spec.mode,
+            escape(_served_by(spec)),
+            names,
+            escape(spec.description or ""),
         )
     return shown

@@ -129,7 +129,10 @@ def _problems(error: SteploomError) -> Iterator[dict[str, Any]]:
             yield {"file": one.source, **problem.model_dump(mode="json")}
     if not documents:
         problems: Sequence[Problem] = getattr(error, "problems", ())
-        yield from (problem.model_dump(mode="json") for problem in problems)
+        files: Sequence[str | None] = getattr(error, "files", [None] * len(problems))
+        for file, problem in zip(files, problems, strict=True):
+            place = {} if file is None else {"file": file}
+            yield {**place, **problem.model_dump(mode="json")}
 
 
 def _hint(error: SteploomError) -> str:

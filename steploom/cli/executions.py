@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,17 +10,17 @@ from definitions.errors import InvalidInputError
 from steploom.cli.errors import FAILED
 from steploom.cli.options import (
     ActorOption,
+    CatalogueOption,
     ExecutionArgument,
     OrgOption,
     OutputOption,
     TasksOption,
     actor,
+    task_sources,
 )
 from steploom.cli.output import Format, Output, notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from definitions.ports import Organization
     from steploom.operations.executions import Snapshot
     from steploom.operations.starting import StartedRun
@@ -63,6 +63,7 @@ def start(
         str | None, typer.Option(help="The workers' task queue. Also: STEPLOOM_TASK_QUEUE.")
     ] = None,
     tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
     as_: ActorOption = None,
     org: OrgOption = "default",
     output: OutputOption = Format.TABLE,
@@ -71,10 +72,10 @@ def start(
 
     The input is checked against the definition's inputSchema before anything starts.
     """
-    from steploom.cli.inputs import read_json, read_object  # noqa: PLC0415 (as all of these)
+    from steploom.catalogue import known_tasks  # noqa: PLC0415 (as all of these)
+    from steploom.cli.inputs import read_json, read_object  # noqa: PLC0415
     from steploom.cli.session import in_session  # noqa: PLC0415
     from steploom.operations.starting import parse_start, start  # noqa: PLC0415
-    from steploom.services import load_settings  # noqa: PLC0415
 
     if (workflow_id is None) == (inline is None):
         raise InvalidInputError(
@@ -99,11 +100,11 @@ def start(
             "tags": _tags(tag),
         }
     )
-    catalogue = _catalogue([*load_settings().tasks, *(tasks or ())])
+    known = known_tasks(task_sources(tasks, catalogue))
     out = Output(output)
 
     async def work(services: Services, owner: Organization) -> tuple[StartedRun, Snapshot | None]:
-        run = await start(services, request, execution_id=id_, catalogue=catalogue)
+        run = await start(services, request, execution_id=id_, catalogue=known)
         if not run.served:
             notice(
                 f"No worker serves the task queue {services.settings.task_queue!r} now; the "
@@ -126,12 +127,6 @@ def start(
     out.result(facts, lambda: _ended_text(ended))
     if ended.instance.status != "completed":
         raise typer.Exit(FAILED)
-
-
-def _catalogue(modules: Sequence[str]) -> Any:
-    from steploom.catalogue import known_tasks  # noqa: PLC0415
-
-    return known_tasks(modules)
 
 
 def _tags(given: list[str] | None) -> dict[str, str] | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from steploom.cli.output import Format
+
+if TYPE_CHECKING:
+    from steploom.catalogue import TaskSources
 
 OutputOption: TypeAlias = Annotated[
     Format,
@@ -28,6 +31,15 @@ TasksOption: TypeAlias = Annotated[
         help="A Python module with tasks; may be given several times. Also: STEPLOOM_TASKS.",
     ),
 ]
+CatalogueOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--catalogue",
+        metavar="FILE",
+        help="A task catalogue: JSON with the tasks that workers of other languages serve; may be "
+        "given several times. Also: STEPLOOM_CATALOGUE.",
+    ),
+]
 
 ExecutionArgument: TypeAlias = Annotated[
     str,
@@ -43,6 +55,18 @@ DEFINE = "Definitions"
 RUN = "Executions"
 PEOPLE = "People"
 OPERATE = "Operation"
+
+
+def task_sources(tasks: list[str] | None, catalogue: list[str] | None) -> TaskSources:
+    """Where tasks are, by the settings and by --tasks and --catalogue."""
+    from steploom.catalogue import TaskSources  # noqa: PLC0415 (not for --help)
+    from steploom.services import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    return TaskSources(
+        modules=[*settings.tasks, *(tasks or ())],
+        catalogues=[*settings.catalogue, *(catalogue or ())],
+    )
 
 
 def actor(given: str | None) -> str:

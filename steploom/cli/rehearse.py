@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steploom.cli.options import OutputOption, TasksOption
+from steploom.cli.options import CatalogueOption, OutputOption, TasksOption, task_sources
 from steploom.cli.output import Format, Output, notice
 
 if TYPE_CHECKING:
@@ -80,22 +80,26 @@ def rehearse(
         typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML, for CI."),
     ] = None,
     tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Test definitions offline, in milliseconds: run their cases with mocked tasks.
 
     The interpreter is the one of production; the clock is virtual, so a wait of a month takes no
-    time. With --tasks, the retry policies and timeouts of these tasks hold, as they do on a worker.
+    time. With --tasks and --catalogue, the retry policies and timeouts of these tasks hold, as they
+    do on a worker.
 
     Exit 0 if all is as expected, 1 if a case fails, 2 if a file is no case file.
     """
+    from steploom.catalogue import known_tasks  # noqa: PLC0415
     from worker.rehearsal.coverage import Coverage, coverage_lines, percent  # noqa: PLC0415
     from worker.rehearsal.files import find_case_files  # noqa: PLC0415 (not for --help)
     from worker.rehearsal.report import summary_json, summary_line, whole_json  # noqa: PLC0415
 
     out = Output(output)
     measured = Coverage() if coverage or coverage_min is not None else None
-    choice = _Choice(part, fail_fast, restart_every_step, _catalogue(tasks))
+    known = known_tasks(task_sources(tasks, catalogue))
+    choice = _Choice(part, fail_fast, restart_every_step, known)
     suite = _run(find_case_files(files), choice, out, measured)
     _check_found(suite, part)
     covered = measured.definitions() if measured is not None else None
@@ -183,13 +187,6 @@ def _code(suite: Suite, covered: Sequence[DefinitionCoverage] | None, least: flo
         )
         return code or _FAILED
     return code
-
-
-def _catalogue(tasks: list[str] | None) -> Mapping[str, TaskSpec] | None:
-    from steploom.catalogue import known_tasks  # noqa: PLC0415
-    from steploom.services import load_settings  # noqa: PLC0415
-
-    return known_tasks([*load_settings().tasks, *(tasks or ())])
 
 
 def _named(name: str, part: str | None) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from definitions.errors import SteploomError
-from steploom.cli.options import OutputOption, TasksOption
+from steploom.cli.options import CatalogueOption, OutputOption, TasksOption, task_sources
 from steploom.cli.output import Format, Output
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def worker(
     tasks: TasksOption = None,
+    catalogue: CatalogueOption = None,
     task_queue: Annotated[
         str | None, typer.Option(help="The task queue to serve. Also: STEPLOOM_TASK_QUEUE.")
     ] = None,
@@ -44,7 +45,7 @@ def worker(
     configure_logging(settings.log_level, settings.log_format, hide=redactor.text)
     settings = resolve_settings(settings, Path.cwd())
     require(settings)
-    registry = load_registry([*settings.tasks, *(tasks or ())], settings.http_allow)
+    registry = load_registry(task_sources(tasks, catalogue), settings.http_allow)
 
     def ready(running: RunningWorker) -> None:
         facts = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from definitions.errors import SteploomError
 from definitions.validation.api import validate_text
-from steploom.catalogue import load_registry
+from steploom.catalogue import TaskSources, load_registry
 from steploom.demo.scenes import DEFINITION, SCENES, TASKS_MODULE, differences, read_definition
 from steploom.operations.documents import Checked, register
 from steploom.operations.executions import decide, watch
@@ -45,7 +45,7 @@ class Watcher(Protocol):
 
 async def set_up(services: Services, org: Organization, watcher: Watcher) -> None:
     """Registers the definition, checked against the demo's own tasks."""
-    catalogue = load_registry([TASKS_MODULE]).specs()
+    catalogue = load_registry(TaskSources([TASKS_MODULE])).specs()
     report = validate_text(read_definition(), catalogue=catalogue)
     source = f"definitions/examples/{DEFINITION}.json"
     [stored] = await register(services, org, [Checked(source, report)], actor=ACTOR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +29,13 @@ def charge_card(order: Order, context: TaskContext) -> dict[str, float]:
     return {"charged": order.amount}
 '''
 
+#: A task that a worker of another language would serve.
+REFUND = {
+    "taskId": "refund-card",
+    "activity": "RefundCard",
+    "taskQueue": "payments",
+    "attemptTimeout": "PT20S",
+}
 ORDER = {
     "workflowId": "order",
     "name": "Order",
@@ -66,7 +74,9 @@ def live() -> Iterator[Live]:
     """The stack, with a task of its own and the definition ``order`` registered."""
     with work_folder() as folder:
         (folder / "shop_tasks.py").write_text(_TASKS)
-        with running_dev(folder, ["--tasks", "shop_tasks"]) as stack:
+        (folder / "payments.json").write_text(json.dumps({"tasks": [REFUND]}))
+        told = ["--tasks", "shop_tasks", "--catalogue", "payments.json"]
+        with running_dev(folder, told) as stack:
             stack.write("order.json", ORDER)
             stack.steploom("register", "order.json", "--tasks", "shop_tasks")
             yield stack

@@ -168,6 +168,23 @@ def test_an_unregistered_task_is_refused_with_the_nearest_name(live: Live) -> No
     assert "typo" not in _definitions(live)
 
 
+def test_a_task_in_another_language_that_nobody_serves_now(live: Live) -> None:
+    """The dev stack knows it by its catalogue; the step is active until somebody serves it."""
+    step = {"stepId": "refund", "taskId": "refund-card", "input": {"amount": 5}}
+    live.write("refund.json", {**ORDER, "workflowId": "refund", "steps": [step], "output": None})
+    live.steploom("validate", "refund.json", "--strict")
+    live.steploom("register", "refund.json")
+    started = live.json("start", "refund", "--input", '{"amount": 5}')
+    name = started["executionId"]
+
+    steps = live.wait_for(name, "active")["steps"]
+    assert [(one["path"], one["status"], one["input"]) for one in steps] == [
+        ("refund", "active", {"amount": 5})
+    ]
+    live.steploom("cancel", name)
+    live.wait_for(name, "cancelled")
+
+
 def test_a_task_that_no_worker_has_fails_its_step(live: Live) -> None:
     """``UnknownTask``, at once, with the record of it."""
     live.write("lost.json", {"workflowId": "lost", "name": "Lost", "version": "1.0.0",

@@ -120,7 +120,7 @@ def test_register_refuses_broken_documents_before_it_asks_for_a_database(run: Ru
     assert len(error["problems"]) == 3
 
 
-@pytest.mark.parametrize("name", ["definition", "start"])
+@pytest.mark.parametrize("name", ["definition", "start", "catalogue"])
 def test_the_schemas_are_schemas(run: Run, name: str) -> None:
     """What is printed is a JSON Schema; the examples fit that of a definition."""
     result = run("schema", name)

@@ -20,6 +20,7 @@ from activities.context import TaskContext
 from activities.registry import TaskRegistry, task
 from definitions import names
 from definitions.audit import _FIELD_ORDER, WorkflowEventBuilder
+from definitions.declared import read_catalogue
 from definitions.errors import NEVER_RETRIED
 from definitions.expressions import AFTER_STEP_NAMES, ITEM_NAMES, TRIGGER_NAMES, UI_NAMES
 from definitions.records import Decision
@@ -97,6 +98,13 @@ def test_a_case_comes_out_as_expected(block: Block) -> None:
     assert rehearse(parse_case(json.loads(block.text))).differences == []
 
 
+@pytest.mark.parametrize("block", _ids(blocks("json", "catalogue")))
+def test_a_task_catalogue_is_valid(block: Block) -> None:
+    """A block marked as a catalogue declares tasks, and nothing is wrong with it."""
+    read = read_catalogue(block.text)
+    assert (read.problems, bool(read.specs)) == ([], True)
+
+
 def test_the_audit_event_is_one() -> None:
     """The event in records.md is what the builder makes of its fields."""
     [block] = blocks("json", "audit")
@@ -120,7 +128,7 @@ def test_the_audit_event_is_one() -> None:
 def test_json_is_json(block: Block) -> None:
     """Every block of JSON parses, and its mark is one that a test knows."""
     json.loads(block.text)
-    assert block.mark in {"", "definition", "steps", "start", "audit", "case"}
+    assert block.mark in {"", "definition", "steps", "start", "audit", "case", "catalogue"}
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from typing import get_args
 
 import pytest
 
+from definitions.declared import check_catalogue
 from definitions.inputs import check_input
 from definitions.jsongate import JsonGateError, loads
 from definitions.problem_codes import (
     CODES,
     WARNINGS,
+    CatalogueCode,
     CodeInfo,
     DocumentCode,
     GateCode,
@@ -35,6 +37,8 @@ def codes_of(info: CodeInfo) -> set[tuple[str, str]]:
         return {(caught.value.code, "error")}
     if info.value is not None:
         problems = check_input(*info.value)
+    elif info.declared is not None:
+        problems = check_catalogue(info.declared).problems
     else:
         assert info.document is not None
         catalogue = None
@@ -56,7 +60,8 @@ def test_the_example_yields_its_code(code: str) -> None:
 
 def test_the_table_has_every_code() -> None:
     """The names that the type checker allows are those of the table, and nothing is an orphan."""
-    allowed = {*get_args(GateCode), *get_args(DocumentCode), *get_args(ValueCode)}
+    kinds = (GateCode, DocumentCode, ValueCode, CatalogueCode)
+    allowed = {code for kind in kinds for code in get_args(kind)}
     assert set(CODES) == allowed
     assert allowed >= WARNINGS
     assert {code for code in CODES if severity_of(CODES[code].code) == "warning"} == WARNINGS

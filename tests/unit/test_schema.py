@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from definitions.document import Definition
 from definitions.problem_examples import DOCUMENTS, document_of
-from definitions.schema import definition_schema, start_schema
+from definitions.schema import catalogue_schema, definition_schema, start_schema
 from definitions.schema_descriptions import DESCRIPTIONS
 from definitions.start import StartRequest
 
@@ -24,7 +24,11 @@ DOCUMENT = jsonschema_rs.validator_for(definition_schema(), offline=True)
 START = jsonschema_rs.validator_for(start_schema(), offline=True)
 
 
-@pytest.mark.parametrize("schema", [definition_schema(), start_schema()], ids=["document", "start"])
+@pytest.mark.parametrize(
+    "schema",
+    [definition_schema(), start_schema(), catalogue_schema()],
+    ids=["document", "start", "catalogue"],
+)
 def test_they_are_schemas_themselves(schema: dict[str, Any]) -> None:
     """Valid against their draft, and plain JSON."""
     jsonschema_rs.meta.validate(schema)
@@ -35,7 +39,12 @@ def test_they_are_schemas_themselves(schema: dict[str, Any]) -> None:
 def test_every_field_is_described() -> None:
     """An editor has a sentence for each field, and no sentence is left over."""
     described: set[str] = set()
-    for name, schema in (("Definition", definition_schema()), ("StartRequest", start_schema())):
+    published = {
+        "Definition": definition_schema(),
+        "StartRequest": start_schema(),
+        "TaskCatalogue": catalogue_schema(),
+    }
+    for name, schema in published.items():
         for part_name, part in {name: schema, **schema["$defs"]}.items():
             for key, member in part.get("properties", {}).items():
                 assert member.get("description"), f"{part_name}.{key}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +13,30 @@ from adapters.postgres.database import Database
 from adapters.temporal.connection import TemporalConnection, connect
 from adapters.temporal.search_attributes import register
 from tests.postgres import fresh_database
+from tests.workflows.gobuild import start_build
 from tests.workflows.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+_BUILD = pytest.StashKey[Future[Path] | None]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Builds the worker in Go while other tests run, if any test needs it."""
+    if session.config.option.collectonly:
+        return
+    if any("go_program" in getattr(item, "fixturenames", ()) for item in session.items):
+        session.config.stash[_BUILD] = start_build()
+
+
+@pytest.fixture(scope="session")
+def go_program(request: pytest.FixtureRequest) -> Path:
+    """The program that is the worker in Go."""
+    building = request.config.stash.get(_BUILD, None)
+    if building is None:
+        pytest.skip("there is no Go on PATH to build the worker with")
+    return building.result()
 
 
 @pytest.fixture(scope="session")

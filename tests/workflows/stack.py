@@ -15,14 +15,13 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError
 
-from activities.http import http_task
-from activities.registry import TaskRegistry
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.reader import PostgresReader
 from definitions.errors import NotFoundError
 from definitions.identity import org_id
 from definitions.names import QUERY_STATE, UPDATE_DECIDE, WORKFLOW_TYPE
 from definitions.validation.api import parse_definition
+from steploom.catalogue import TaskSources, load_registry
 from worker.process import open_worker
 from worker.settings import Settings
 
@@ -227,9 +226,8 @@ class Stack:
 @asynccontextmanager
 async def serving(settings: Settings, client: Client) -> AsyncIterator[None]:
     """A worker that serves while the body runs."""
-    registry = TaskRegistry.load(
-        settings.tasks, builtin=[http_task(settings.http_allow)], plugins=False
-    )
+    sources = TaskSources(settings.tasks, settings.catalogue)
+    registry = load_registry(sources, settings.http_allow)
     async with open_worker(settings, registry, client=client) as running:
         work = asyncio.create_task(running.worker.run())
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from definitions.identity import idempotency_key
+from definitions.outputs import stored_output
 from definitions.records import CompensationRecord, StepRecord
 from definitions.statuses import StepStatus
 from worker.interpreter.children import Children, Scope
@@ -73,6 +74,7 @@ class Rollback:
             task_id=task.spec.task_id,
             status=StepStatus.ACTIVE,
             started_at=unit.started_at or self._host.now(),
+            external=True if task.spec.activity is not None else None,
         )
         error: StepError | None = None
         try:
@@ -85,6 +87,9 @@ class Rollback:
                 "seq": self._state.next_seq(),
                 "status": StepStatus.COMPLETED if error is None else StepStatus.FAILED,
                 "input": unit.input if not task.spec.self_recorded else None,
+                "output": stored_output(unit.output)
+                if not (task.inline or task.spec.self_recorded) and error is None
+                else None,
                 "error": error.info if error is not None else None,
                 "attempts": error.info.attempts if error is not None else None,
                 "completed_at": self._host.now(),
@@ -117,7 +122,7 @@ class Rollback:
             nothing = self._nothing_to_announce
             await self._inline.run(InlineCall(task, unit, done.iteration, deadline, nothing))
             return
-        await self._host.call(
+        unit.output = await self._host.call(
             TaskCall(
                 seq=unit.turn,
                 spec=task.spec,
