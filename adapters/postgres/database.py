@@ -8,7 +8,8 @@ another's work. Rows come as dictionaries.
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import psycopg
@@ -33,6 +34,10 @@ Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 #: Failures of ours with the data or with each other's locks, which libpq's class of "operational"
 #: errors also holds; all others of that class mean that the server is not there for us.
 RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure)
+
+
+#: Seconds for which a connection is tried for that nobody waits for any more.
+_RECONNECT = 3.0
 
 
 def dump_json(value: Json) -> str:
@@ -61,9 +66,9 @@ class Database:
             timeout=timeout,
             name="steploom",
             configure=_configure,
-            # After a restart of the server every pooled connection is dead; without the check each
-            # of them would fail one transaction.
-            check=AsyncConnectionPool.check_connection,
+            # A connection that cannot be made is tried for when somebody wants one, not ever more
+            # seldom while the server is away.
+            reconnect_timeout=_RECONNECT,
             kwargs={"row_factory": dict_row, **_connect_options(timeout)},
         )
 
@@ -112,15 +117,8 @@ class Database:
                 have been done all the same: what is written must bear being written again.
         """
         try:
-            async with (
-                self._pool.connection() as connection,
-                connection.transaction(),
-            ):
-                await connection.execute(
-                    "SELECT set_config('app.current_org_id', %s, true)",
-                    (str(org_id) if org_id else "",),
-                )
-                yield connection
+            async with AsyncExitStack() as stack:
+                yield await self._begin(stack, org_id)
         except RETRYABLE:
             raise
         except (
@@ -129,6 +127,29 @@ class Database:
             errors.ReadOnlySqlTransaction,
         ) as error:
             raise unreachable(self._url, error) from error
+
+    async def _begin(self, stack: AsyncExitStack, org_id: UUID | None) -> Connection:
+        """A connection inside of a transaction, both of which the stack ends."""
+        for last in (False, True):
+            async with AsyncExitStack() as mine:
+                try:
+                    connection = await mine.enter_async_context(self._pool.connection())
+                    await mine.enter_async_context(connection.transaction())
+                    await connection.execute(
+                        "SELECT set_config('app.current_org_id', %s, true)",
+                        (str(org_id) if org_id else "",),
+                    )
+                except psycopg.OperationalError:
+                    await mine.__aexit__(*sys.exc_info())
+                    if last:
+                        raise
+                else:
+                    stack.push_async_exit(mine.pop_all())
+                    return connection
+            # The server was restarted, and so every pooled connection is dead. Nothing is done
+            # yet: they are all replaced, and it begins again.
+            await self._pool.check()
+        raise AssertionError("the second try returns or raises")
 
 
 def _connect_options(timeout: float) -> dict[str, Any]:
