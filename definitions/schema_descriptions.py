@@ -80,7 +80,8 @@ DESCRIPTIONS: dict[str, str] = {
     "StartRequest.workflowId": "The registered definition to run.",
     "StartRequest.version": "Its version. Left out: the highest.",
     "StartRequest.definition": "A whole definition, instead of workflowId and version.",
-    "StartRequest.input": "The input of the run.",
+    "StartRequest.rerun": "An ended execution to go on from, instead of workflowId.",
+    "StartRequest.input": "The input of the run. Left out of a rerun: the earlier one's.",
     "StartRequest.orgId": "The organization that the run belongs to.",
     "StartRequest.channel": "The channel that the run came in by.",
     "StartRequest.externalId": "The id of the matter in another system.",
@@ -89,4 +90,7 @@ DESCRIPTIONS: dict[str, str] = {
     "StartRequest.idempotencyKey": "A second start with the same key is the same run.",
     "StartRequest.metadata": "A free object, kept with the run.",
     "StartRequest.tags": "Names and values to filter executions by.",
+    "RerunRequest.executionId": "The earlier execution, by any of its names.",
+    "RerunRequest.fromStep": "The step of its main path to go on from; it is done anew.",
+    "RerunRequest.reason": "Why; kept on record.",
 }

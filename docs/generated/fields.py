@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from definitions import document
 from definitions.durations import CALENDAR_PATTERN, EXACT_PATTERN
 from definitions.schema import VERSION_PATTERN, definition_schema, start_schema
-from definitions.start import StartRequest
+from definitions.start import RerunRequest, StartRequest
 from generated.markdown import table
 
 if TYPE_CHECKING:
@@ -76,8 +76,10 @@ def document_fields() -> str:
 
 
 def start_fields() -> str:
-    """The table of the start object."""
-    return table(_HEAD, _rows(StartRequest, start_schema()))
+    """The table of the start object, and of the object in it."""
+    schema = start_schema()
+    inside = _rows(RerunRequest, schema["$defs"]["RerunRequest"], prefix="rerun.")
+    return table(_HEAD, [*_rows(StartRequest, schema), *inside])
 
 
 def _rows(model: type[BaseModel], schema: JsonObject, *, prefix: str = "") -> list[Row]:

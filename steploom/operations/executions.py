@@ -45,10 +45,6 @@ class Snapshot:
         """The approvals that wait for a decision."""
         return [step for step in self.steps if is_waiting(step)]
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON values."""
-        return {**self.instance.to_json(), "steps": [step.to_json() for step in self.steps]}
-
 
 def is_waiting(step: StepView) -> bool:
     """Whether this is an approval that waits for a decision."""

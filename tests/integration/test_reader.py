@@ -230,6 +230,9 @@ async def test_a_run_knows_where_it_came_from(
     assert (await reader.find_instance(DEFAULT, "exec-child")).origin == origin
     assert (await reader.find_instance(DEFAULT, "exec-parent")).origin is None
     assert [run.origin for run in (await reader.list_instances(DEFAULT)).items] == [origin, None]
+    page = await reader.list_instances(DEFAULT, came_from=parent.instance_id)
+    assert [run.execution_id for run in page.items] == ["exec-child"]
+    assert (await reader.list_instances(DEFAULT, came_from=child.instance_id)).items == []
 
 
 async def test_an_output_that_was_wrapped_says_so(

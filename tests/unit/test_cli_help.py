@@ -59,6 +59,7 @@ def test_what_the_issue_names_is_there() -> None:
     wanted = {
         "dev", "demo", "worker", "migrate", "validate", "register", "definitions list",
         "definitions show", "start", "list", "show", "watch", "approve", "reject", "cancel",
+        "pause", "resume", "skip", "rerun", "send", "explain", "definitions graph",
         "schema", "tasks list", "orgs create", "orgs list", "users create", "users list",
     }  # fmt: skip
     assert wanted <= names
