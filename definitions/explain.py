@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from definitions.action_sentences import (
+    action_sentence,
+    by_whom,
+    children_of,
+    latest,
+    origin_sentence,
+    reruns_in,
+    skip_of,
+)
 from definitions.decided import decision_of
 from definitions.durations import format_duration
 from definitions.errors import NotFoundError
@@ -31,7 +40,7 @@ from definitions.texts import moment, short, span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from definitions.views import AttemptView, InstanceView, StepView
+    from definitions.views import ActionView, AttemptView, InstanceView, StepView
 
 #: Longer inputs and outputs are cut; ``show`` has them whole.
 _VALUE = 200
@@ -61,12 +70,22 @@ class AttemptStory(_Part):
     worker: str | None = None
 
 
+class RelatedRun(_Part):
+    """Another run that came from this one; ``steploom explain`` tells of it by its execution id."""
+
+    execution_id: str
+    workflow_id: str
+    version: str
+    status: InstanceStatus
+
+
 class StepStory(_Part):
     """One iteration of a step, of one item of a ``forEach``, or of a compensation.
 
     ``given`` and ``result`` are JSON texts, shortened. ``tries`` counts the attempts, also those of
     the interpreter's own tasks, which have no records. Sentences: ``reached`` tells how the run
-    came here, ``waited`` for what it waited, ``because`` why it went on so, or was cancelled.
+    came here, ``waited`` for what it waited, ``skipped`` who skipped it and why, ``because`` why it
+    went on so, or was cancelled. ``children`` are the runs that it started.
     """
 
     path: str
@@ -88,6 +107,8 @@ class StepStory(_Part):
     waited: str | None = None
     votes: list[Vote] = Field(default_factory=list)
     voted: list[str] = Field(default_factory=list)
+    skipped: str | None = None
+    children: list[RelatedRun] = Field(default_factory=list)
     decision: Decision | None = None
     reached: str | None = None
     because: str | None = None
@@ -98,8 +119,9 @@ class Explanation(_Part):
     """A run, told in the order in which its steps began.
 
     ``ending`` says how it ended or where it stands. ``compensated`` and ``not_compensated`` are the
-    paths of the steps that a rollback undid, or could not, in its order. With ``step``, ``steps``
-    holds that step alone.
+    paths of the steps that a rollback undid, or could not, in its order. ``origin`` says which run
+    it came from, ``actions`` what was done to it from outside, by whom and why, a sentence each;
+    ``reruns`` go on from it. With ``step``, ``steps`` holds that step alone.
     """
 
     execution_id: str
@@ -109,15 +131,23 @@ class Explanation(_Part):
     started_at: datetime
     completed_at: datetime | None = None
     given: str | None = None
+    origin: str | None = None
     step: str | None = None
     steps: list[StepStory]
+    actions: list[str] = Field(default_factory=list)
     ending: str
     compensated: list[str] = Field(default_factory=list)
     not_compensated: list[str] = Field(default_factory=list)
+    reruns: list[RelatedRun] = Field(default_factory=list)
 
 
 def explain(
-    instance: InstanceView, steps: Sequence[StepView], step: str | None = None
+    instance: InstanceView,
+    steps: Sequence[StepView],
+    step: str | None = None,
+    *,
+    actions: Sequence[ActionView] = (),
+    related: Sequence[InstanceView] = (),
 ) -> Explanation:
     """The story of a run.
 
@@ -125,12 +155,14 @@ def explain(
         instance: The run.
         steps: Its steps in the order in which they began, with their attempts.
         step: Only this one, by its id or path: all its iterations, items and compensations.
+        actions: What was done to it from outside, in its order.
+        related: The runs that came from it, the first one first.
 
     Raises:
         NotFoundError: No such step is on record; the hint lists those that are.
     """
     told = [
-        _story(view, instance, steps, place)
+        _story(view, instance, steps, place, actions=actions, related=related)
         for place, view in enumerate(steps)
         if step is None or _is(view, step)
     ]
@@ -150,11 +182,23 @@ def explain(
         started_at=instance.started_at,
         completed_at=instance.completed_at,
         given=short(instance.input, _VALUE) if instance.input is not None else None,
+        origin=origin_sentence(instance.origin) if instance.origin is not None else None,
         step=step,
         steps=told,
-        ending=_ending(instance, steps),
+        actions=[action_sentence(one) for one in actions],
+        ending=_ending(instance, steps, actions),
         compensated=[_undone(view) for view in undone if view.status is StepStatus.COMPLETED],
         not_compensated=[_undone(view) for view in undone if view.status is StepStatus.FAILED],
+        reruns=[_related(run) for run in reruns_in(related)],
+    )
+
+
+def _related(run: InstanceView) -> RelatedRun:
+    return RelatedRun(
+        execution_id=run.execution_id,
+        workflow_id=run.workflow_id,
+        version=run.version,
+        status=run.status,
     )
 
 
@@ -170,8 +214,15 @@ def _undone(view: StepView) -> str:
 
 
 def _story(
-    view: StepView, instance: InstanceView, steps: Sequence[StepView], place: int
+    view: StepView,
+    instance: InstanceView,
+    steps: Sequence[StepView],
+    place: int,
+    *,
+    actions: Sequence[ActionView],
+    related: Sequence[InstanceView],
 ) -> StepStory:
+    skipped = skip_of(view, actions)
     given = view.input
     if given is None and view.attempt_records:
         given = view.attempt_records[0].input
@@ -195,6 +246,8 @@ def _story(
         waited=waiting_sentence(view),
         votes=view.votes,
         voted=[vote_sentence(vote) for vote in view.votes],
+        skipped=f"skipped {by_whom(skipped)}" if skipped is not None else None,
+        children=[_related(run) for run in children_of(view, related)],
         decision=decision_of(view),
         reached=_reached(view, steps[:place]),
         because=decision_sentence(view)
@@ -268,7 +321,9 @@ def _tolerated(view: StepView, earlier: Sequence[StepView]) -> str | None:
     return None
 
 
-def _ending(instance: InstanceView, steps: Sequence[StepView]) -> str:
+def _ending(
+    instance: InstanceView, steps: Sequence[StepView], actions: Sequence[ActionView]
+) -> str:
     when = ""
     if instance.completed_at is not None:
         long = span(instance.completed_at - instance.started_at)
@@ -283,13 +338,22 @@ def _ending(instance: InstanceView, steps: Sequence[StepView]) -> str:
             why = f": {error_sentence(error)}" if error else ""
             return f"the run failed{at}{when}{why}"
         case InstanceStatus.CANCELLED:
-            return f"the run was cancelled{when}"
+            asked = latest(actions, "cancel")
+            return f"the run was cancelled{when}{_said_of(asked)}"
         case InstanceStatus.RUNNING | InstanceStatus.SUSPENDED:
-            return _standing(instance, steps)
+            return _standing(instance, steps, actions)
 
 
-def _standing(instance: InstanceView, steps: Sequence[StepView]) -> str:
-    paused = " and is paused" if instance.status is InstanceStatus.SUSPENDED else ""
+def _said_of(action: ActionView | None) -> str:
+    return f" (asked for {by_whom(action)})" if action is not None else ""
+
+
+def _standing(
+    instance: InstanceView, steps: Sequence[StepView], actions: Sequence[ActionView]
+) -> str:
+    paused = ""
+    if instance.status is InstanceStatus.SUSPENDED:
+        paused = f" and is paused{_said_of(latest(actions, 'pause'))}"
     open_ = [view for view in steps if view.status is StepStatus.WAITING]
     waits = "; ".join(f"{view.path} {waiting_sentence(view) or 'waits'}" for view in open_)
     at = f" at step {instance.current_step_id}" if instance.current_step_id else ""

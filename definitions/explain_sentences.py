@@ -66,6 +66,9 @@ def _why(decision: Decision, asked: str, error: str) -> str:
         case "continue":
             more = f", and {asked}" if asked else ""
             return f"although it failed with {error}: its onFailure says continue{more}"
+        case "skip":
+            more = f", and {_transition(decision, asked)}" if asked else ""
+            return f"{_PLAIN['skip']}{more}"
         case "global":
             more = f": {asked}" if asked else ""
             return f"because the document's own onFailure handled {error}{more}"
@@ -126,6 +129,8 @@ def _wanted(wanted: JsonObject) -> str:
         title = f" of “{wanted['title']}”" if wanted.get("title") else ""
         many = "an approval" if count == 1 else f"{count} approvals"
         return one_line(f"for {many}{title} by {who}", _TEXT)
+    if "event" in wanted:
+        return f"for the event {one_line(str(wanted['event']), _TEXT)}"
     if "until" in wanted:
         return f"until {one_line(str(wanted['until']), _VALUE)}"
     return f"for {short(wanted, _TEXT)}"

@@ -12,7 +12,7 @@ from definitions.texts import moment, one_line, span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from definitions.explain import AttemptStory, Explanation, StepStory
+    from definitions.explain import AttemptStory, Explanation, RelatedRun, StepStory
 
 _STATUSES = {StepStatus.TIMEOUT: "timed out", StepStatus.PENDING: "on record in part"}
 
@@ -26,15 +26,23 @@ def _lines(told: Explanation) -> Iterator[str]:
     yield f"{one_line(told.execution_id)}  {told.workflow_id} {told.version}  {told.status}"
     given = f", given {told.given}" if told.given is not None else ""
     yield f"began at {moment(told.started_at)}{given}"
+    if told.origin is not None:
+        yield told.origin
     for step in told.steps:
         yield ""
         yield from _step(step, alone=told.step is not None)
+    if told.actions and told.step is None:
+        yield ""
+        yield "from outside:"
+        yield from (f"    {one}" for one in told.actions)
     yield ""
     yield told.ending
     if told.compensated:
         yield f"rolled back, in this order: {', '.join(told.compensated)}"
     if told.not_compensated:
         yield f"could not be rolled back: {', '.join(told.not_compensated)}"
+    for run in told.reruns:
+        yield f"run again as {_run(run)}"
 
 
 def _step(step: StepStory, *, alone: bool) -> Iterator[str]:
@@ -65,6 +73,10 @@ def _facts(step: StepStory, *, alone: bool) -> Iterator[str]:
     if step.waited is not None:
         yield step.waited
     yield from step.voted
+    for run in step.children:
+        yield f"ran {_run(run)}"
+    if step.skipped is not None:
+        yield step.skipped
     told = [error_sentence(one.error) for one in step.attempts if one.error is not None]
     if step.error is not None and error_sentence(step.error) not in told[-1:]:
         yield f"failed: {error_sentence(step.error)}"
@@ -72,6 +84,12 @@ def _facts(step: StepStory, *, alone: bool) -> Iterator[str]:
         yield f"result: {step.result}"
     if step.because is not None:
         yield step.because
+
+
+def _run(run: RelatedRun) -> str:
+    name = one_line(run.execution_id)
+    about = f"{run.workflow_id} {run.version}, {run.status}"
+    return f"{name} ({about}); `steploom explain {name}` tells of it"
 
 
 def _attempt(one: AttemptStory) -> str:

@@ -13,6 +13,7 @@ from definitions.problem_examples import (
     CATALOGUES,
     DECLARED,
     DOCUMENTS,
+    REGISTERED,
     TEXTS,
     VALUES,
     Repeated,
@@ -38,14 +39,15 @@ DocumentCode: TypeAlias = Literal[
     "invalid_expression", "invalid_template", "name_not_in_scope", "unknown_step_reference",
     "hyphenated_step_reference", "condition_not_boolean", "items_not_a_list",
     "document_retry", "document_continue_without_target", "ignored_next_step",
-    "attempt_longer_than_step",
+    "attempt_longer_than_step", "zero_timeout",
     "invalid_task_input", "missing_task_input", "conflicting_task_input", "unknown_task_input",
     "approvals_unreachable", "input_does_not_fit",
+    "workflow_cycle", "unregistered_workflow", "child_input_does_not_fit",
     "unreachable_step", "endless_loop", "falls_into_handler", "shadowed_handler",
     "transitions_not_exhaustive", "transition_never_taken",
     "impossible_field", "undeclared_field", "step_not_run_before", "error_without_failure",
     "continue_without_output", "type_mismatch", "doubtful_comparison",
-    "rollback_without_compensation", "compensation_never_runs",
+    "rollback_without_compensation", "compensation_never_runs", "waiting_compensation",
     "invalid_event_pattern", "invalid_transform", "path_too_long",
 ]  # fmt: skip
 ValueCode: TypeAlias = Literal[
@@ -77,6 +79,8 @@ class CodeInfo:
     #: if it has one), or without one.
     catalogue: dict[str, JsonObject | None] | None = field(default=None)
     declared: JsonObject | None = None
+    #: Which definitions are registered beside it, where that is known.
+    registered: list[JsonObject] | None = field(default=None)
 
 
 _GATE: dict[GateCode, str] = {
@@ -126,12 +130,16 @@ _DOCUMENT: dict[DocumentCode, str] = {
     "document_continue_without_target": "continue without nextStepId in the document's onFailure.",
     "ignored_next_step": "onFailure.nextStepId has no effect without the action continue.",
     "attempt_longer_than_step": "attemptTimeout is longer than timeout, and so never reached.",
+    "zero_timeout": "A timeout of no time at all.",
     "invalid_task_input": "A literal that a built-in task cannot take.",
     "missing_task_input": "A built-in task's input lacks what it cannot do without.",
     "conflicting_task_input": "A built-in task's input has two members that exclude each other.",
     "unknown_task_input": "A built-in task does not know this member of its input.",
     "approvals_unreachable": "More approvals are required than there are approvers.",
     "input_does_not_fit": "A literal that the schema of the task's input does not allow.",
+    "workflow_cycle": "A definition that runs itself, by core.workflow, or one that runs it.",
+    "unregistered_workflow": "core.workflow names a definition that is not registered.",
+    "child_input_does_not_fit": "A literal that the inputSchema of the definition does not allow.",
     "unreachable_step": "A step that no way leads to, not even after a failure.",
     "endless_loop": "A loop from which no way leads to an end: it runs until it fails.",
     "falls_into_handler": "A step for errors that a run without any error comes to as well.",
@@ -147,6 +155,7 @@ _DOCUMENT: dict[DocumentCode, str] = {
     "doubtful_comparison": "A comparison that by the field's schema always gives the same.",
     "rollback_without_compensation": "A rollback where no step has a compensation.",
     "compensation_never_runs": "A compensation where rollback.on is empty.",
+    "waiting_compensation": "A compensation that would wait for a person or an event.",
     "invalid_event_pattern": "An eventPattern that is not made of segments, *, and ** at the end.",
     "path_too_long": "A step so deep inside others that its path has over 255 characters.",
     "invalid_transform": "A transform that is no JMESPath or JSONata, or that is over a bound.",
@@ -177,6 +186,7 @@ WARNINGS: frozenset[Code] = frozenset(
         "undeclared_field", "step_not_run_before", "error_without_failure",
         "continue_without_output", "doubtful_comparison",
         "rollback_without_compensation", "compensation_never_runs",
+        "unregistered_workflow", "child_input_does_not_fit",
     }
 )  # fmt: skip
 
@@ -199,6 +209,7 @@ def _table() -> dict[str, CodeInfo]:
             value=VALUES.get(code),
             catalogue=CATALOGUES.get(code),
             declared=DECLARED.get(code),
+            registered=REGISTERED.get(code),
         )
     return table
 

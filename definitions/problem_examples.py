@@ -153,6 +153,7 @@ DOCUMENTS: dict[str, JsonObject] = {
         ]
     },
     "attempt_longer_than_step": _step(timeout="PT1M", attemptTimeout="PT2M"),
+    "zero_timeout": _step(timeout="PT0S"),
     "invalid_task_input": _task("core.wait", duration="soon"),
     "missing_task_input": _task("core.http", method="GET"),
     "conflicting_task_input": _task("core.wait", duration="PT1M", until="2030-01-01T00:00:00Z"),
@@ -161,6 +162,11 @@ DOCUMENTS: dict[str, JsonObject] = {
         "core.approval", approvers=["ann@example.com"], approvalsRequired=2
     ),
     "input_does_not_fit": _task("charge-card", amount="five"),
+    "workflow_cycle": {"workflowId": "order", **_task("core.workflow", workflowId="order")},
+    "unregistered_workflow": _task("core.workflow", workflowId="billing"),
+    "child_input_does_not_fit": _task(
+        "core.workflow", workflowId="billing", input={"amount": "five"}
+    ),
     "unreachable_step": _then(next=[]),
     "endless_loop": _step(next=[{"nextStepId": "first"}]),
     "falls_into_handler": _then(
@@ -205,6 +211,7 @@ DOCUMENTS: dict[str, JsonObject] = {
         "rollback": {"on": []},
         **_step(compensation={"taskId": "core.noop"}),
     },
+    "waiting_compensation": _step(compensation={"taskId": "core.approval"}),
     "path_too_long": _step(
         stepId="s" * 128,
         parallelBranches=[
@@ -243,6 +250,15 @@ DECLARED: dict[str, JsonObject] = {
     "unbounded_task": {
         "tasks": [{key: value for key, value in _CHARGE.items() if key != "attemptTimeout"}]
     },
+}
+
+_BILLING: JsonObject = {**BASE, "workflowId": "billing"}
+#: The definitions that are registered in an example.
+REGISTERED: dict[str, list[JsonObject]] = {
+    "unregistered_workflow": [],
+    "child_input_does_not_fit": [
+        {**_BILLING, "inputSchema": {"properties": {"amount": {"type": "number"}}}}
+    ],
 }
 
 #: Schemas with values that do not fit them.

@@ -55,12 +55,14 @@ def start_schema() -> JsonObject:
     schema["oneOf"] = [
         {"required": ["workflowId"], "properties": {"workflowId": {"type": "string"}}},
         {"required": ["definition"], "properties": {"definition": {"type": "object"}}},
+        {"required": ["rerun"], "properties": {"rerun": {"type": "object"}}},
     ]
     schema["allOf"] = [
         {
-            "if": {"required": ["definition"], "properties": {"definition": {"type": "object"}}},
+            "if": {"required": [name], "properties": {name: {"type": "object"}}},
             "then": {"properties": {"version": {"type": "null"}}},
         }
+        for name in ("definition", "rerun")
     ]
     return _with_head("start", "Start of a run", schema)
 

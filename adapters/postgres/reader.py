@@ -58,6 +58,7 @@ _FILTERS = {
     "status": sql.SQL("status = %(status)s"),
     "workflow_id": sql.SQL("workflow_id = %(workflow_id)s"),
     "correlation_id": sql.SQL("correlation_id = %(correlation_id)s"),
+    "came_from": sql.SQL("origin_instance_id = %(came_from)s"),
     "since": sql.SQL("started_at >= %(since)s"),
     "until": sql.SQL("started_at < %(until)s"),
     "after_time": sql.SQL("(started_at, id) < (%(after_time)s, %(after_id)s)"),
@@ -110,6 +111,7 @@ class PostgresReader:
         status: InstanceStatus | None = None,
         workflow_id: str | None = None,
         correlation_id: str | None = None,
+        came_from: UUID | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 50,
@@ -122,6 +124,7 @@ class PostgresReader:
             status: Only these.
             workflow_id: Only runs of this definition.
             correlation_id: Only these.
+            came_from: Only the child runs and the reruns of this run.
             since: Started at this time or later.
             until: Started before this time.
             limit: The most to return, up to ``MAX_PAGE``.
@@ -137,6 +140,7 @@ class PostgresReader:
             "status": status,
             "workflow_id": workflow_id,
             "correlation_id": correlation_id,
+            "came_from": came_from,
             "since": since,
             "until": until,
             "after_time": after_time,

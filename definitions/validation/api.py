@@ -16,6 +16,7 @@ from definitions.errors import InvalidDocumentError
 from definitions.jsongate import JsonGateError, check, loads
 from definitions.problems import Problem, has_errors
 from definitions.schemas import InvalidSchemaError, compile_schema
+from definitions.validation.children import check_children, check_own_cycle
 from definitions.validation.choices import check_choices
 from definitions.validation.events import check_triggers
 from definitions.validation.expressions import check_expressions
@@ -36,7 +37,7 @@ from definitions.validation.flow import (
 from definitions.validation.graph import Flow
 from definitions.validation.outline import Outline, outline_of
 from definitions.validation.paths import check_paths
-from definitions.validation.rollbacks import check_rollback
+from definitions.validation.rollbacks import check_compensations, check_rollback
 from definitions.validation.shapes import Scope
 from definitions.validation.structure import check_structure
 from definitions.validation.targets import check_ids, check_targets
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from definitions.document import Definition
     from definitions.jsontypes import Json
     from definitions.tasks import TaskSpec
+    from definitions.validation.children import Registered
 
 #: The longest text that is read. The limit of a document itself is that of its compact form, so
 #: that white space does not count; this leaves room for it.
@@ -74,13 +76,20 @@ class Report:
         return self.definition is not None
 
 
-def validate(document: Json, *, catalogue: Mapping[str, TaskSpec] | None = None) -> Report:
+def validate(
+    document: Json,
+    *,
+    catalogue: Mapping[str, TaskSpec] | None = None,
+    registered: Registered | None = None,
+) -> Report:
     """Every problem of a document that is parsed already.
 
     Args:
         document: Any value at all; it is not changed.
         catalogue: The tasks that are registered. Without it, other tasks than the built-in ones are
             warnings (``unregistered_task``).
+        registered: The definitions that are registered, this one among them; without it nothing is
+            said of those that ``core.workflow`` names.
 
     Returns:
         A report. Nothing is raised, however damaged the document is.
@@ -95,6 +104,8 @@ def validate(document: Json, *, catalogue: Mapping[str, TaskSpec] | None = None)
     outline = outline_of(document)
     for rule in _rules(outline, catalogue):
         rule(findings)
+    if registered is not None:
+        check_children(outline, findings, registered)
     problems = findings.sorted()
     return Report(problems, None if has_errors(problems) else definition, document)
 
@@ -141,6 +152,8 @@ def _rules(
         partial(check_expressions, outline),
         partial(_check_input_schema, outline),
         partial(check_triggers, outline),
+        partial(check_own_cycle, outline),
+        partial(check_compensations, outline),
         partial(check_rollback, outline),
         partial(check_reachability, flow),
         partial(check_loops, flow, scope),

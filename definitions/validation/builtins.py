@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import semver
+
+from definitions.document import WORKFLOW_ID_PATTERN
 from definitions.durations import DurationError, parse_duration
 from definitions.schemas import InvalidSchemaError, compile_schema
-from definitions.templates import TemplateError, parse_mapping
+from definitions.templates import TemplateError, parse_mapping, split_template
 
 if TYPE_CHECKING:
     from definitions.jsontypes import Json, JsonObject
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 #: A sentence's second half where the value is wrong ("must be …"), else None.
 Check: TypeAlias = Callable[[Any], str | None]
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
+_WORKFLOW_ID = re.compile(WORKFLOW_ID_PATTERN)
 _LONGEST_URL = 8192
+_LONGEST_NAME = 255
+_LONGEST_VERSION = 50
 
 
 def check_builtin_input(task_id: str, value: Json, where: Parts, findings: Findings) -> None:
@@ -95,6 +101,25 @@ def _text_or_number(value: Any) -> str | None:
 
 def _name(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "must be text, and not empty"
+
+
+def _short_name(value: Any) -> str | None:
+    good = isinstance(value, str) and 1 <= len(value) <= _LONGEST_NAME
+    return None if good else f"must be text of 1 to {_LONGEST_NAME} characters"
+
+
+def _workflow_id(value: Any) -> str | None:
+    good = isinstance(value, str) and _WORKFLOW_ID.fullmatch(value)
+    return None if good else f"must match {WORKFLOW_ID_PATTERN}"
+
+
+def _version(value: Any) -> str | None:
+    good = isinstance(value, str) and len(value) <= _LONGEST_VERSION
+    return (
+        None
+        if good and semver.Version.is_valid(value)
+        else "must be a semantic version such as 1.0.0"
+    )
 
 
 def _object(value: Any) -> str | None:
@@ -183,9 +208,29 @@ def _one_moment(value: JsonObject, where: Parts, findings: Findings) -> None:
         )
 
 
-def _needs_url(value: JsonObject, where: Parts, findings: Findings) -> None:
-    if value.get("url") is None:
-        findings.add(where, "missing_task_input", "core.http needs a url")
+def _needs(task: str, member: str) -> Callable[[JsonObject, Parts, Findings], None]:
+    article = "an" if member[0] in "aeio" else "a"
+
+    def check(value: JsonObject, where: Parts, findings: Findings) -> None:
+        if value.get(member) is None:
+            findings.add(where, "missing_task_input", f"{task} needs {article} {member}")
+
+    return check
+
+
+def _startable(value: JsonObject, where: Parts, findings: Findings) -> None:
+    _needs("core.workflow", "workflowId")(value, where, findings)
+    given = value.get("input")
+    # A list, or text around expressions, is never an object, whatever they give.
+    if _open(given) and not isinstance(given, dict) and not _is_one_expression(given):
+        findings.add((*where, "input"), "invalid_task_input", "input must be an object")
+
+
+def _is_one_expression(value: Json) -> bool:
+    try:
+        return isinstance(value, str) and len(split_template(value)) == 1
+    except ValueError:  # Reported elsewhere.
+        return True
 
 
 def _enough_approvers(value: JsonObject, where: Parts, findings: Findings) -> None:
@@ -203,8 +248,8 @@ def _enough_approvers(value: JsonObject, where: Parts, findings: Findings) -> No
 class _Task(NamedTuple):
     """``members``: rules by name, or None where every name is free.
 
-    ``nullable``: where null is as good as leaving the member out. ``closed``: the task fails on a
-    member that it does not know; the others pass over it.
+    ``nullable``: where null is as good as leaving the member out. ``closed``: a member that the
+    task does not know is an error; the others may have one, and pass over it.
     """
 
     members: Mapping[str, Check] | None
@@ -250,8 +295,26 @@ _TASKS: dict[str, _Task] = {
             "body": _anything,
             "expect": _status_codes,
         },
-        _needs_url,
+        _needs("core.http", "url"),
         nullable=frozenset({"url", "expect"}),
+        closed=True,
+    ),
+    "core.event": _Task(
+        {"name": _short_name},
+        _needs("core.event", "name"),
+        nullable=frozenset({"name"}),
+        closed=True,
+    ),
+    "core.publish": _Task(
+        {"type": _short_name, "subject": _short_name, "data": _anything},
+        _needs("core.publish", "type"),
+        nullable=frozenset({"type", "subject"}),
+        closed=True,
+    ),
+    "core.workflow": _Task(
+        {"workflowId": _workflow_id, "version": _version, "input": _object},
+        _startable,
+        nullable=frozenset({"workflowId", "version", "input"}),
         closed=True,
     ),
 }

@@ -47,8 +47,14 @@ def _check_ignored_target(on_failure: JsonObject, where: Parts, findings: Findin
 
 
 def check_timeouts(outline: Outline, findings: Findings) -> None:
-    """An attempt cannot last longer than its step."""
+    """A timeout leaves some time, and an attempt cannot last longer than its step."""
+    _check_some_time(outline.document, (), ("timeout",), findings)
     for step in outline.steps:
+        _check_some_time(
+            step.value, step.where, ("timeout", "attemptTimeout", "heartbeatTimeout"), findings
+        )
+        compensation = object_of(step.value, "compensation")
+        _check_some_time(compensation, (*step.where, "compensation"), ("timeout",), findings)
         attempt = _duration(step.value, "attemptTimeout")
         whole = _duration(step.value, "timeout")
         if attempt is not None and whole is not None and attempt > whole:
@@ -56,6 +62,19 @@ def check_timeouts(outline: Outline, findings: Findings) -> None:
                 (*step.where, "attemptTimeout"),
                 "attempt_longer_than_step",
                 "attemptTimeout is longer than the step's timeout, which comes first",
+            )
+
+
+def _check_some_time(
+    value: JsonObject, where: Parts, keys: tuple[str, ...], findings: Findings
+) -> None:
+    for key in keys:
+        limit = _duration(value, key)
+        if limit is not None and not limit:
+            findings.add(
+                (*where, key),
+                "zero_timeout",
+                f"{key} is no time at all: nothing could end within it",
             )
 
 

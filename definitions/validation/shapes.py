@@ -140,6 +140,9 @@ _BUILTIN: dict[str, Shape] = {
     "core.set": Shape(_NOTHING),
     "core.wait": Shape(_NOTHING),
     "core.http": Shape(_object("status", "headers", "body"), sure=False),
+    "core.publish": Shape(
+        {"type": "object", "properties": {"eventId": {"type": "string"}}}, sure=False
+    ),
     "core.approval": Shape(
         {
             "type": "object",

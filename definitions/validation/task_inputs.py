@@ -46,7 +46,21 @@ def check_task_inputs(
                 schemas[task_id] = _schema_of(known.get(task_id))
             schema = schemas[task_id]
             if schema is not None and "input" in work:
-                _check(work["input"], schema, (*where, "input"), findings)
+                for place, message in _misfits(work["input"], schema):
+                    findings.add(
+                        (*where, "input", *place),
+                        "input_does_not_fit",
+                        f"the task does not take this input: {message}",
+                    )
+
+
+def misfits(value: Json, schema: JsonObject) -> Iterator[tuple[Parts, str]]:
+    """What is spelled out in a mapping and does not fit a schema: where in it, and a sentence.
+
+    A schema that is unusable itself finds nothing; that is said elsewhere.
+    """
+    usable = _usable(schema)
+    return _misfits(value, usable) if usable is not None else iter(())
 
 
 class _Schema(NamedTuple):
@@ -60,17 +74,19 @@ class _Schema(NamedTuple):
 def _schema_of(spec: TaskSpec | None) -> _Schema | None:
     if spec is None or spec.input_schema is None:
         return None
+    return _usable(spec.input_schema)
+
+
+def _usable(schema: JsonObject) -> _Schema | None:
     try:
-        validator = compile_schema(spec.input_schema)
+        validator = compile_schema(schema)
     except InvalidSchemaError:
         return None
-    plain = not _has(spec.input_schema, _REFERENCES)
-    return _Schema(
-        spec.input_schema, validator if plain else None, _has(spec.input_schema, _ENTANGLED)
-    )
+    plain = not _has(schema, _REFERENCES)
+    return _Schema(schema, validator if plain else None, _has(schema, _ENTANGLED))
 
 
-def _check(value: Json, schema: _Schema, where: Parts, findings: Findings) -> None:
+def _misfits(value: Json, schema: _Schema) -> Iterator[tuple[Parts, str]]:
     open_places = {pointer(*place) for place in _open_places(value, ())}
     if open_places and (schema.entangled or "" in open_places):
         return
@@ -84,8 +100,7 @@ def _check(value: Json, schema: _Schema, where: Parts, findings: Findings) -> No
         of_members = problem.code in {"value_missing", "value_unknown"}
         if any(_hangs_on(problem.pointer, place, of_members) for place in open_places):
             continue
-        message = f"the task does not take this input: {problem.message}"
-        findings.add((*where, *_parts(problem.pointer, value)), "input_does_not_fit", message)
+        yield _parts(problem.pointer, value), problem.message
 
 
 def _hangs_on(place: str, open_place: str, of_members: bool) -> bool:

@@ -14,7 +14,7 @@ from definitions.schema import (
     definition_schema,
     start_schema,
 )
-from definitions.start import StartRequest
+from definitions.start import RerunRequest, StartRequest
 from generated.markdown import table
 
 if TYPE_CHECKING:
@@ -82,8 +82,10 @@ def document_fields() -> str:
 
 
 def start_fields() -> str:
-    """The table of the start object."""
-    return table(_HEAD, _rows(StartRequest, start_schema()))
+    """The table of the start object, and of the object in it."""
+    schema = start_schema()
+    inside = _rows(RerunRequest, schema["$defs"]["RerunRequest"], prefix="rerun.")
+    return table(_HEAD, [*_rows(StartRequest, schema), *inside])
 
 
 def catalogue_fields() -> str:

@@ -10,6 +10,7 @@ from definitions.problem_codes import CODES, CatalogueCode, DocumentCode, GateCo
 from definitions.problem_examples import Repeated, document_of
 from definitions.tasks import TaskSpec
 from definitions.validation.api import validate
+from definitions.validation.children import registered_among
 from generated.markdown import pretty, table
 
 if TYPE_CHECKING:
@@ -101,5 +102,7 @@ def _said(info: CodeInfo) -> Problem:
             name: TaskSpec(task_id=name, input_schema=schema)
             for name, schema in info.catalogue.items()
         }
-    found = validate(document_of(info.document or {}), catalogue=catalogue).problems
+    registered = registered_among(info.registered) if info.registered is not None else None
+    document = document_of(info.document or {})
+    found = validate(document, catalogue=catalogue, registered=registered).problems
     return next(problem for problem in found if problem.code == info.code)

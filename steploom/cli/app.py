@@ -22,6 +22,7 @@ from steploom.cli import (
     executions,
     explain,
     graph,
+    operators,
     people,
     reading,
     rehearse,
@@ -204,6 +205,14 @@ _add(
 )
 _add(
     app,
+    "rerun",
+    executions.rerun,
+    RUN,
+    "steploom rerun expense-approval-k3v9q2 --from book",
+    "steploom rerun expense-approval-k3v9q2 --from manager --input @corrected.json --wait",
+)
+_add(
+    app,
     "list",
     reading.list_executions,
     RUN,
@@ -220,7 +229,38 @@ _add(
     "steploom explain expense-approval-k3v9q2 manager",
 )
 _add(app, "watch", watching.watch, RUN, "steploom watch expense-approval-k3v9q2")
-_add(app, "cancel", executions.cancel, RUN, "steploom cancel expense-approval-k3v9q2")
+_add(
+    app,
+    "send",
+    operators.send,
+    RUN,
+    "steploom send order-7f2k payment.settled --data '{\"amount\": 42}'",
+    "steploom send order-7f2k payment.settled --data @payment.json --id pay-4711",
+)
+_add(
+    app,
+    "pause",
+    operators.pause,
+    RUN,
+    "steploom pause expense-approval-k3v9q2 --reason 'the bank is down'",
+    "steploom pause order-7f2k order-9c4m",
+)
+_add(app, "resume", operators.resume, RUN, "steploom resume expense-approval-k3v9q2")
+_add(
+    app,
+    "skip",
+    operators.skip,
+    RUN,
+    "steploom skip expense-approval-k3v9q2 archive --reason 'archived by hand'",
+)
+_add(
+    app,
+    "cancel",
+    operators.cancel,
+    RUN,
+    "steploom cancel expense-approval-k3v9q2",
+    "steploom cancel order-7f2k order-9c4m --reason 'ordered twice'",
+)
 
 _add(
     app,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from definitions.views import InstanceView
     from steploom.cli.scoreboard import Scoreboard
     from steploom.demo.stage import Stage
-    from steploom.operations.executions import Snapshot
+    from steploom.operations.reading import WholeRecord
 
 #: The scene whose timeline is shown at the end.
 _SHOWN = "conference"
@@ -35,7 +35,7 @@ class _Result:
     """What came of it, read back from Postgres."""
 
     executions: list[InstanceView]
-    shown: Snapshot
+    shown: WholeRecord
     url: str | None
     seconds: float
 
@@ -82,6 +82,7 @@ def demo(
 async def _play(stage: Stage, board: Scoreboard, began: float) -> _Result:
     from steploom.demo.play import check, follow_scenes, set_up, start_scenes  # noqa: PLC0415
     from steploom.operations.executions import find  # noqa: PLC0415
+    from steploom.operations.reading import read_whole  # noqa: PLC0415
     from steploom.services import open_services  # noqa: PLC0415
 
     async with open_services(stage.settings) as services:
@@ -95,7 +96,7 @@ async def _play(stage: Stage, board: Scoreboard, began: float) -> _Result:
         check(ended)
         return _Result(
             executions=[snapshot.instance for snapshot in ended.values()],
-            shown=ended[_SHOWN],
+            shown=await read_whole(services, org, started[_SHOWN].execution_id),
             url=started[_SHOWN].url,
             seconds=time.monotonic() - began,
         )

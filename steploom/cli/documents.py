@@ -78,6 +78,7 @@ def register(
 
     A version never changes: the same content again is fine, other content is refused.
     """
+    from steploom.operations.children import check_children  # noqa: PLC0415
     from steploom.operations.documents import (  # noqa: PLC0415
         RejectedDocumentsError,
         check_documents,
@@ -92,17 +93,22 @@ def register(
         settings = resolve_settings(load_settings(), Path.cwd())
         async with open_services(settings, {"postgres"}) as services:
             owner = await services.store.find_org(org)
+            for one in await check_children(services, owner, documents):
+                _warn(one)
             return await register(services, owner, documents, actor=actor(as_))
 
     if not all(one.ok() for one in documents):
         raise RejectedDocumentsError(documents)  # before anything is asked of any service
-    for one in documents:
-        for problem in one.report.problems:
-            notice(
-                f"{one.source}:{problem.pointer or '/'} {problem.code} warning: {problem.message}"
-            )
     stored = asyncio.run(store())
     out.results([_stored_facts(one) for one in stored], lambda: _stored_lines(stored))
+
+
+def _warn(one: Checked) -> None:
+    """Tells the warnings of a document that is stored in spite of them."""
+    if not one.ok():
+        return  # It is refused, and the error tells everything.
+    for problem in one.report.problems:
+        notice(f"{one.source}:{problem.pointer or '/'} {problem.code} warning: {problem.message}")
 
 
 def schema(

@@ -1,4 +1,4 @@
-"""``start`` and ``cancel``."""
+"""``start`` and ``rerun``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from steploom.cli.options import (
     ExecutionArgument,
     OrgOption,
     OutputOption,
+    ReasonOption,
     TasksOption,
     actor,
     task_sources,
@@ -21,6 +22,8 @@ from steploom.cli.options import (
 from steploom.cli.output import Format, Output, notice
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from definitions.ports import Organization
     from steploom.operations.executions import Snapshot
     from steploom.operations.starting import StartedRun
@@ -74,7 +77,6 @@ def start(
     """
     from steploom.catalogue import known_tasks  # noqa: PLC0415 (as all of these)
     from steploom.cli.inputs import read_json, read_object  # noqa: PLC0415
-    from steploom.cli.session import in_session  # noqa: PLC0415
     from steploom.operations.starting import parse_start, start  # noqa: PLC0415
 
     if (workflow_id is None) == (inline is None):
@@ -101,10 +103,86 @@ def start(
         }
     )
     known = known_tasks(task_sources(tasks, catalogue))
+
+    async def begin(services: Services) -> StartedRun:
+        return await start(services, request, execution_id=id_, catalogue=known)
+
+    _run(begin, _started_text, wait=wait, org=org, output=output, task_queue=task_queue)
+
+
+def rerun(
+    execution: ExecutionArgument,
+    *,
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="STEP", help="The step of its main path to go on from; done anew."
+        ),
+    ],
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input", "-i", metavar="JSON|@FILE", help="A new input; the earlier one if not given."
+        ),
+    ] = None,
+    reason: ReasonOption = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until it ends; exit 1 unless it completes.")
+    ] = False,
+    id_: Annotated[
+        str | None, typer.Option("--id", metavar="NAME", help="The new execution's id.")
+    ] = None,
+    task_queue: Annotated[
+        str | None, typer.Option(help="The workers' task queue. Also: STEPLOOM_TASK_QUEUE.")
+    ] = None,
+    as_: ActorOption = None,
+    org: OrgOption = "default",
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Run an ended execution again from one of its steps, as a new execution.
+
+    What came before the step is taken from the record and not done again; the version is the
+    earlier one's. The earlier execution stays as it is.
+    """
+    from steploom.cli.inputs import read_object  # noqa: PLC0415 (as all of these)
+    from steploom.operations.reruns import rerun  # noqa: PLC0415
+    from steploom.operations.starting import parse_start  # noqa: PLC0415
+
+    asked = {"executionId": execution, "fromStep": from_, "reason": reason}
+    request = parse_start(
+        {
+            "rerun": {name: value for name, value in asked.items() if value is not None},
+            "input": read_object(input_, "--input") if input_ is not None else None,
+            "orgId": None if org == "default" else org,
+            "userId": actor(as_),
+        }
+    )
+
+    async def begin(services: Services) -> StartedRun:
+        return await rerun(services, request, execution_id=id_)
+
+    def told(run: StartedRun) -> str:
+        return _started_text(run, f", from step {from_} of {execution}")
+
+    _run(begin, told, wait=wait, org=org, output=output, task_queue=task_queue)
+
+
+def _run(
+    begin: Callable[[Services], Awaitable[StartedRun]],
+    told: Callable[[StartedRun], str],
+    *,
+    wait: bool,
+    org: str,
+    output: Format,
+    task_queue: str | None,
+) -> None:
+    """Starts a run and tells of it, or of its end with ``wait``."""
+    from steploom.cli.session import in_session  # noqa: PLC0415 (heavy, as all of these)
+
     out = Output(output)
 
     async def work(services: Services, owner: Organization) -> tuple[StartedRun, Snapshot | None]:
-        run = await start(services, request, execution_id=id_, catalogue=known)
+        run = await begin(services)
         if not run.served:
             notice(
                 f"No worker serves the task queue {services.settings.task_queue!r} now; the "
@@ -120,7 +198,7 @@ def start(
 
     run, ended = in_session(org, work, task_queue=task_queue)
     if ended is None:
-        out.result(run.to_json(), lambda: _started_text(run))
+        out.result(run.to_json(), lambda: told(run))
         return
     facts = {**run.to_json(), "status": ended.instance.status, "output": ended.instance.output,
              "error": ended.instance.error}  # fmt: skip
@@ -144,9 +222,9 @@ def _tell(run: StartedRun) -> None:
     notice(f"{how} {run.execution_id}" + (f"\n  {run.url}" if run.url else ""))
 
 
-def _started_text(run: StartedRun) -> str:
+def _started_text(run: StartedRun, origin: str = "") -> str:
     how = "was started before, with the same idempotency key" if run.existing else "started"
-    lines = [f"{run.execution_id} {how}: {run.workflow_id} {run.version}"]
+    lines = [f"{run.execution_id} {how}: {run.workflow_id} {run.version}{origin}"]
     if run.url:
         lines.append(f"In Temporal's UI: {run.url}")
     also = "" if run.org == "default" else f" --org {run.org}"
@@ -163,22 +241,3 @@ def _ended_text(ended: Snapshot) -> str:
     if instance.output is not None:
         lines.append(json.dumps(instance.output, indent=2, ensure_ascii=False))
     return "\n".join([*lines, f"Next: steploom show {instance.execution_id}"])
-
-
-def cancel(
-    execution: ExecutionArgument,
-    org: OrgOption = "default",
-    output: OutputOption = Format.TABLE,
-) -> None:
-    """Ask an execution to end as cancelled; what its definition rolls back is rolled back."""
-    from steploom.cli.session import in_session  # noqa: PLC0415
-    from steploom.operations.executions import cancel  # noqa: PLC0415
-
-    async def work(services: Services, owner: Organization) -> str:
-        return await cancel(services, owner, execution)
-
-    execution_id = in_session(org, work)
-    Output(output).result(
-        {"executionId": execution_id, "cancelling": True},
-        lambda: f"{execution_id} is asked to end.\nNext: steploom watch {execution_id}",
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from definitions.errors import ConflictError, NotFoundError
+from definitions.errors import ConflictError, RefusedError
 from steploom.cli.options import OrgOption, OutputOption
 from steploom.cli.output import Format, Output
 
@@ -57,24 +57,18 @@ def graph_definition(
     async def work(
         services: Services, owner: Organization
     ) -> tuple[dict[str, Any], InstanceView | None, Sequence[StepView]]:
-        run: InstanceView | None = None
-        steps: Sequence[StepView] = ()
-        wanted = version
-        if execution is not None:
-            run = await services.reader.find_instance(owner.id, execution)
-            steps = await services.reader.steps(owner.id, run.id)
-            wanted = _pinned(run, workflow_id, version)
-        try:
-            stored = await services.store.get(owner.id, workflow_id, wanted)
-        except NotFoundError as error:
-            if run is None:
-                raise
-            raise NotFoundError(
-                "the definition of execution",
-                run.execution_id,
-                hint="it was started with a document of its own (--inline): register that first",
-            ) from error
-        return stored.document, run, steps
+        if execution is None:
+            return (await services.store.get(owner.id, workflow_id, version)).document, None, ()
+        run = await services.reader.find_instance(owner.id, execution)
+        _check_asked(run, workflow_id, version)
+        if run.definition_version_id is None:
+            raise RefusedError(
+                f"{run.execution_id} never began, so it has no definition",
+                hint=f"`steploom show {run.execution_id}` tells why",
+            )
+        # By its id: a document that was given inline is not listed.
+        stored = await services.store.get_version(owner.id, run.definition_version_id)
+        return stored.document, run, await services.reader.steps(owner.id, run.id)
 
     document, run, steps = in_session(org, work, {"postgres"})
     graph = graph_of(Definition.model_validate(document))
@@ -82,8 +76,8 @@ def graph_definition(
     Output(output).result(_facts(graph, run, done), lambda: _drawn(graph, done, picture))
 
 
-def _pinned(run: InstanceView, workflow_id: str, version: str | None) -> str:
-    """The version that a run is pinned to."""
+def _check_asked(run: InstanceView, workflow_id: str, version: str | None) -> None:
+    """Sees that the run is one of what was named beside it."""
     if run.workflow_id != workflow_id:
         raise ConflictError(
             f"{run.execution_id} is a run of {run.workflow_id!r}, not of {workflow_id!r}",
@@ -94,7 +88,6 @@ def _pinned(run: InstanceView, workflow_id: str, version: str | None) -> str:
             f"{run.execution_id} is a run of version {run.version}, not of {version}",
             hint="leave out --version",
         )
-    return run.version
 
 
 def _facts(graph: Graph, run: InstanceView | None, done: Ran | None) -> dict[str, Any]:

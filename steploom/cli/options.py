@@ -48,6 +48,16 @@ ExecutionArgument: TypeAlias = Annotated[
         help="Its execution id, its UUID, or the first 8 or more digits of that.",
     ),
 ]
+ExecutionsArgument: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EXECUTION...",
+        help="Execution ids, UUIDs, or the first 8 or more digits of those.",
+    ),
+]
+ReasonOption: TypeAlias = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept on record.")
+]
 
 #: The title of each group of commands in ``steploom --help``.
 BEGIN = "Begin"

@@ -69,7 +69,7 @@ class _Request(NamedTuple):
 def _decide(execution: str, request: _Request, org: str, output: Format) -> None:
     from steploom.cli.inputs import read_json  # noqa: PLC0415 (heavy, as all of these)
     from steploom.cli.session import in_session  # noqa: PLC0415
-    from steploom.operations.executions import decide  # noqa: PLC0415
+    from steploom.operations.acting import decide  # noqa: PLC0415
 
     payload = read_json(request.payload, "--payload") if request.payload is not None else None
 

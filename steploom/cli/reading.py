@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from definitions.ports import Organization, StoredVersion
     from definitions.views import DefinitionView, InstancePage, InstanceView
-    from steploom.operations.executions import Snapshot
+    from steploom.operations.reading import WholeRecord
     from steploom.services import Services
 
 _AGO = re.compile(r"^(\d{1,6})\s*(s|m|min|h|d)$")
@@ -107,6 +107,10 @@ def list_executions(
         str | None, typer.Option(metavar="ID", help="Only of this definition.")
     ] = None,
     correlation_id: Annotated[str | None, typer.Option(help="Only these.")] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(metavar="EXECUTION", help="Only the child executions and reruns of this one."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Started since: 30m, 2h, 7d, or 2026-01-31T08:00:00Z."),
@@ -124,11 +128,15 @@ def list_executions(
     started = _since(since)
 
     async def work(services: Services, owner: Organization) -> InstancePage:
+        came_from = None
+        if origin is not None:
+            came_from = (await services.reader.find_instance(owner.id, origin)).id
         return await services.reader.list_instances(
             owner.id,
             status=status,
             workflow_id=workflow,
             correlation_id=correlation_id,
+            came_from=came_from,
             since=started,
             limit=limit,
             after=after,
@@ -185,12 +193,16 @@ def show_execution(
     org: OrgOption = "default",
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Show one execution: every step, its attempts, errors and votes, and why it went on so."""
-    from steploom.cli.session import in_session  # noqa: PLC0415
-    from steploom.operations.executions import find  # noqa: PLC0415
+    """Show one execution: every step, its attempts, errors and votes, and why it went on so.
 
-    async def work(services: Services, owner: Organization) -> tuple[Snapshot, str | None]:
-        found = await find(services, owner, execution)
+    Also what was done to it from outside, the events that it took and published, the execution that
+    it came from, and those that it started.
+    """
+    from steploom.cli.session import in_session  # noqa: PLC0415
+    from steploom.operations.reading import read_whole  # noqa: PLC0415
+
+    async def work(services: Services, owner: Organization) -> tuple[WholeRecord, str | None]:
+        found = await read_whole(services, owner, execution)
         instance = found.instance
         return found, services.run_url(instance.execution_id, instance.first_run_id)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from definitions.texts import one_line
+
 if TYPE_CHECKING:
     from definitions.statuses import InstanceStatus, StepStatus
 
@@ -69,7 +71,6 @@ def duration(value: timedelta) -> str:
 
 
 def short(value: Any, limit: int = _SHORT) -> str:
-    """A JSON value on one line, cut."""
+    """A JSON value on one line, cut, without what a terminal would obey; text stands bare."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return one_line(text, limit)

@@ -1,4 +1,7 @@
-"""One execution for people: its header, its steps in order, and what is worth knowing of each."""
+"""One execution for people: its header, its steps in order, and what is worth knowing of each.
+
+Then what was done to it from outside, and the events that went in and out.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,36 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from definitions.action_sentences import (
+    by_whom,
+    children_of,
+    origin_sentence,
+    reruns_in,
+    skip_of,
+    what_was_done,
+)
+from definitions.decided import decision_of
 from steploom.cli.tables import moment, short, status, table, took
 
 if TYPE_CHECKING:
     from definitions.records import Decision, ErrorInfo
-    from definitions.views import InstanceView, StepView
-    from steploom.operations.executions import Snapshot
+    from definitions.views import ActionView, InstanceView, OutboxView, StepView
+    from steploom.operations.reading import WholeRecord
 
 
-def execution(snapshot: Snapshot, url: str | None) -> RenderableType:
+def execution(whole: WholeRecord, url: str | None) -> RenderableType:
     """Everything that ``show`` shows."""
-    return Group(header(snapshot.instance, url), Text(), steps(snapshot.steps))
+    parts: list[RenderableType] = [
+        header(whole.instance, url, reruns_in(whole.related)),
+        Text(),
+        steps(whole.steps, whole.actions, whole.related),
+    ]
+    if whole.actions or whole.published:
+        parts += [Text(), _outside(whole.actions, whole.published)]
+    return Group(*parts)
 
 
-def header(instance: InstanceView, url: str | None) -> Table:
+def header(instance: InstanceView, url: str | None, reruns: Sequence[InstanceView] = ()) -> Table:
     """The run itself, as a list of facts."""
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="bold")
@@ -42,6 +61,8 @@ def header(instance: InstanceView, url: str | None) -> Table:
     for name, value in (
         ("correlation id", instance.correlation_id),
         ("started by", instance.user_id),
+        ("origin", origin_sentence(instance.origin) if instance.origin else None),
+        ("run again as", ", ".join(f"{run.execution_id} ({run.status})" for run in reruns)),
         ("input", _json(instance.input)),
         ("output", _json(instance.output)),
         ("error", _run_error(instance.error)),
@@ -52,7 +73,11 @@ def header(instance: InstanceView, url: str | None) -> Table:
     return facts
 
 
-def steps(recorded: Sequence[StepView]) -> RenderableType:
+def steps(
+    recorded: Sequence[StepView],
+    actions: Sequence[ActionView] = (),
+    related: Sequence[InstanceView] = (),
+) -> RenderableType:
     """The steps in the order in which they began."""
     if not recorded:
         return Text("No step has begun.", style="dim")
@@ -65,9 +90,9 @@ def steps(recorded: Sequence[StepView]) -> RenderableType:
             moment(step.started_at)[11:],
             took(step.started_at, step.completed_at),
             str(len(step.attempt_records) or step.attempts or ""),
-            Text(_then(step.decision)),
+            Text(_then(decision_of(step))),
         )
-    notes = list(_notes(recorded))
+    notes = list(_notes(recorded, actions, related))
     return Group(shown, Text(), *notes) if notes else shown
 
 
@@ -113,10 +138,32 @@ def _then(decision: Decision | None) -> str:
             return f"→ {target}{_BECAUSE[decision.kind]}"
 
 
-def _notes(recorded: Sequence[StepView]) -> Iterator[RenderableType]:
+def _outside(actions: Sequence[ActionView], published: Sequence[OutboxView]) -> RenderableType:
+    """What came from outside and went there, in its order."""
+    shown = table("AT", "FROM OUTSIDE AND TO IT", "BY", "WHY")
+    lines: list[tuple[int, list[str]]] = [
+        (
+            one.seq,
+            [moment(one.occurred_at), what_was_done(one), one.actor or "", one.reason or ""],
+        )
+        for one in actions
+    ]
+    for event in published:
+        sent = "" if event.published_at else ", not delivered yet"
+        lines.append(
+            (event.seq, [moment(event.occurred_at), f"published {event.event_type}{sent}", "", ""])
+        )
+    for _, cells in sorted(lines, key=lambda line: line[0]):
+        shown.add_row(*(Text(short(cell, 400)) for cell in cells))
+    return shown
+
+
+def _notes(
+    recorded: Sequence[StepView], actions: Sequence[ActionView], related: Sequence[InstanceView]
+) -> Iterator[RenderableType]:
     """What does not fit into the table, step by step."""
     for step in recorded:
-        lines = list(_lines(step))
+        lines = [*_lines(step), *_beside(step, actions, related)]
         if lines:
             yield Text(step.path, style="bold")
             yield Padding(Group(*map(Text, lines)), (0, 0, 0, 2))
@@ -136,10 +183,23 @@ def _lines(step: StepView) -> Iterator[str]:
         yield f"{vote.decision} by {vote.approver} at {moment(vote.decided_at)}{because}{payload}"
     if str(step.status) == "waiting" and step.waiting_for:
         yield f"waits for: {short(step.waiting_for, 200)}"
-    for one in step.decision.evaluated if step.decision else ():
+    decision = decision_of(step)
+    for one in decision.evaluated if decision else ():
         values = ", ".join(f"{name} = {short(value, 40)}" for name, value in one.values.items())
         result = f"error: {one.error}" if one.error else json.dumps(one.result)
         yield f"condition: {one.expression}  is {result}{f', with {values}' if values else ''}"
+
+
+def _beside(
+    step: StepView, actions: Sequence[ActionView], related: Sequence[InstanceView]
+) -> Iterator[str]:
+    """Who skipped a step, and the runs that it started."""
+    if (skipped := skip_of(step, actions)) is not None:
+        yield f"skipped {by_whom(skipped)}"
+    for run in children_of(step, related):
+        name = run.execution_id
+        about = f"{run.workflow_id} {run.version}, {run.status}"
+        yield f"ran {name} ({about}): steploom show {name}"
 
 
 def error_text(error: ErrorInfo) -> str:

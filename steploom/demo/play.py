@@ -10,8 +10,9 @@ from definitions.errors import SteploomError
 from definitions.validation.api import validate_text
 from steploom.catalogue import TaskSources, load_registry
 from steploom.demo.scenes import DEFINITION, SCENES, TASKS_MODULE, differences, read_definition
+from steploom.operations.acting import decide
 from steploom.operations.documents import Checked, register
-from steploom.operations.executions import decide, watch
+from steploom.operations.executions import watch
 from steploom.operations.starting import parse_start, start
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from definitions.canonical import content_hash
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.validation.api import MAX_TEXT_BYTES, Report, validate_text
+from steploom.operations.children import check_children
 from worker.rehearsal.files import is_case_file, json_below
 
 if TYPE_CHECKING:
@@ -24,16 +25,24 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A document with where it came from and what was found in it."""
+    """A document with where it came from and what was found in it.
+
+    ``catalogue``: the tasks that were known then.
+    """
 
     source: str
     report: Report
+    catalogue: Mapping[str, TaskSpec] | None = None
 
     @property
     def name(self) -> str:
         """What it says that it is: ``expense-approval 1.0.0``, or where it came from."""
         definition = self.report.definition
         return f"{definition.workflow_id} {definition.version}" if definition else self.source
+
+    def again(self, report: Report) -> Checked:
+        """The same document, with what another look at it found."""
+        return replace(self, report=report)
 
     def ok(self, *, strict: bool = False) -> bool:
         """Whether it can be registered; ``strict``: and nobody has anything to say about it."""
@@ -75,7 +84,8 @@ def check_documents(
         InvalidInputError: A file is not there or cannot be read, or a folder has no document.
     """
     return [
-        Checked(source, validate_text(text, catalogue=catalogue)) for source, text in _read(paths)
+        Checked(source, validate_text(text, catalogue=catalogue), catalogue)
+        for source, text in _read(paths)
     ]
 
 
@@ -120,9 +130,10 @@ async def register(
     """Stores documents: all of them, or none if one is broken or in conflict.
 
     Raises:
-        RejectedDocumentsError: One has an error.
+        RejectedDocumentsError: One has an error, or would run itself by way of others.
         ConflictError: A version is registered with other content, or is given twice.
     """
+    documents = await check_children(services, org, documents)
     if not all(one.ok() for one in documents):
         raise RejectedDocumentsError(documents)
     await _check_conflicts(services, org, documents)

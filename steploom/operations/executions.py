@@ -1,4 +1,4 @@
-"""Executions: found by any of their names, followed, decided on, cancelled."""
+"""Executions: found by any of their names, and followed."""
 
 from __future__ import annotations
 
@@ -6,25 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from temporalio.client import (
-    WorkflowExecutionStatus,
-    WorkflowQueryFailedError,
-    WorkflowUpdateFailedError,
-)
-from temporalio.exceptions import ApplicationError
+from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from definitions.errors import (
-    ConflictError,
-    NotFoundError,
-    RefusedError,
-    SteploomError,
-    UnreachableError,
-)
-from definitions.names import QUERY_STATE, UPDATE_DECIDE
-from steploom.operations.temporal import find_run, unreachable
+from definitions.errors import NotFoundError, SteploomError
+from definitions.names import QUERY_STATE
+from steploom.operations.temporal import find_run
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHandle
@@ -35,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the record.
 POLL = 0.25
-#: Seconds that a worker has for an answer to a decision.
+#: Seconds that a worker has for an answer.
 _ANSWER = 20.0
 #: Seconds for the record of a run that Temporal says has ended.
 _LAST_RECORD = 5.0
@@ -55,10 +44,6 @@ class Snapshot:
     def waiting(self) -> list[StepView]:
         """The approvals that wait for a decision."""
         return [step for step in self.steps if is_waiting(step)]
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON values."""
-        return {**self.instance.to_json(), "steps": [step.to_json() for step in self.steps]}
 
 
 def is_waiting(step: StepView) -> bool:
@@ -161,124 +146,3 @@ def _fingerprint(snapshot: Snapshot) -> str:
         {name: one.get("status") for name, one in said.items()} if isinstance(said, dict) else {},
     ]  # fmt: skip
     return json.dumps(parts, default=str)
-
-
-async def decide(
-    services: Services,
-    org: Organization,
-    name: str,
-    *,
-    decision: Literal["approved", "rejected"],
-    approver: str,
-    step: str | None = None,
-    comment: str | None = None,
-    payload: Any = None,
-) -> dict[str, Any]:
-    """Hands a person's decision to a run; returns what the run answers.
-
-    Args:
-        services: Temporal and Postgres.
-        org: Whose run.
-        name: Any name of the run.
-        decision: The decision.
-        approver: Who decides.
-        step: The step's id or path; may be left out where exactly one waits.
-        comment: Why.
-        payload: What the approval's form asks for.
-
-    Raises:
-        NotFoundError: No such run.
-        RefusedError: The run refuses it, with its reason; or nothing waits.
-        ConflictError: Several steps wait, and none was named.
-    """
-    snapshot = await find(services, org, name)
-    instance = snapshot.instance
-    if instance.status.ended:
-        raise RefusedError(
-            f"{instance.execution_id} is {instance.status} already",
-            hint=f"`steploom show {instance.execution_id}` tells how it ended",
-        )
-    request = {
-        "stepId": step or _the_one_that_waits(snapshot),
-        "decision": decision,
-        "approver": approver,
-        "comment": comment,
-        "payload": payload,
-    }
-    given = {key: value for key, value in request.items() if value is not None}
-    handle = services.client.get_workflow_handle(instance.execution_id)
-    try:
-        answer = await asyncio.wait_for(handle.execute_update(UPDATE_DECIDE, given), _ANSWER)
-    except WorkflowUpdateFailedError as error:
-        raise _refusal(error, instance.execution_id) from None
-    except TimeoutError:
-        raise _unanswered(services) from None
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise RefusedError(f"{instance.execution_id} runs no more") from None
-        raise unreachable(error) from error
-    return answer if isinstance(answer, dict) else {}
-
-
-def _the_one_that_waits(snapshot: Snapshot) -> str:
-    waiting = snapshot.waiting
-    if len(waiting) == 1:
-        return waiting[0].path
-    name = snapshot.instance.execution_id
-    if not waiting:
-        raise RefusedError(
-            f"no step of {name} waits for a decision",
-            hint=f"`steploom show {name}` tells where it stands",
-        )
-    raise ConflictError(
-        f"{len(waiting)} steps of {name} wait for a decision",
-        hint=f"name one: {', '.join(step.path for step in waiting)}",
-    )
-
-
-def _refusal(error: WorkflowUpdateFailedError, name: str) -> RefusedError:
-    cause = error.cause
-    reason = cause.message if isinstance(cause, ApplicationError) else str(cause)
-    return RefusedError(
-        f"{name} refuses the decision: {reason}",
-        hint=f"`steploom show {name}` tells which steps wait, and for what",
-    )
-
-
-def _unanswered(services: Services) -> UnreachableError:
-    return UnreachableError(
-        "Temporal",
-        f"no worker answered within {_ANSWER:.0f} s on the task queue "
-        f"{services.settings.task_queue!r}; the decision may still arrive",
-        hint="start a worker with `steploom worker` or `steploom dev`",
-    )
-
-
-async def cancel(services: Services, org: Organization, name: str) -> str:
-    """Asks a run to end as ``cancelled``; returns its execution id.
-
-    Raises:
-        NotFoundError: No such run.
-        RefusedError: It has ended already.
-    """
-    try:
-        instance = await services.reader.find_instance(org.id, name)
-    except NotFoundError:
-        # One that no worker has taken up yet is not on record.
-        if await find_run(services.client, name, org.slug) is None:
-            raise
-        execution_id = name
-    else:
-        execution_id = instance.execution_id
-        if instance.status.ended:
-            raise RefusedError(
-                f"{execution_id} is {instance.status} already",
-                hint=f"`steploom show {execution_id}` tells how it ended",
-            )
-    try:
-        await services.client.get_workflow_handle(execution_id).cancel()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise RefusedError(f"{execution_id} runs no more") from None
-        raise unreachable(error) from error
-    return execution_id

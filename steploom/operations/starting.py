@@ -80,12 +80,13 @@ class StartedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Planned:
     """What a run will be, as far as one can know before it begins."""
 
     workflow_id: str
     version: str
     name: str
+    correlation_id: str | None
 
 
 def parse_start(values: Mapping[str, Any]) -> StartRequest:
@@ -151,8 +152,8 @@ async def start(
                 before.execution_id, before.first_run_id, before.workflow_id, before.version,
                 org.slug, url, existing=True,
             )  # fmt: skip
-    execution_id = execution_id or f"{plan.workflow_id}-{_random()}"
-    return await _start(services, org, request, plan, execution_id=execution_id, digest=digest)
+    execution_id = execution_id or new_execution_id(plan.workflow_id)
+    return await begin(services, org, request, plan, execution_id=execution_id, digest=digest)
 
 
 async def _plan(
@@ -160,7 +161,7 @@ async def _plan(
     org: Organization,
     request: StartRequest,
     catalogue: Mapping[str, TaskSpec] | None,
-) -> _Plan:
+) -> Planned:
     document: Any = request.definition
     if document is None:
         stored = await services.store.get(org.id, request.workflow_id or "", request.version)
@@ -169,11 +170,18 @@ async def _plan(
         report = validate(document, catalogue=catalogue)
         if report.definition is None:
             raise InvalidDocumentError(report.problems)
-    _check_input(document.get("inputSchema"), request.input)
-    return _Plan(document["workflowId"], document["version"], document["name"])
+    check_run_input(document.get("inputSchema"), request.input)
+    return Planned(
+        document["workflowId"], document["version"], document["name"], request.correlation_id
+    )
 
 
-def _check_input(schema: Any, given: dict[str, Any]) -> None:
+def check_run_input(schema: Any, given: dict[str, Any]) -> None:
+    """Returns where a run can begin with this input.
+
+    Raises:
+        InvalidInputError: It does not fit the schema, or is too large.
+    """
     size = json_size(given)
     if size > MAX_RUN_VALUE_BYTES:
         raise InvalidInputError(
@@ -189,17 +197,21 @@ def _check_input(schema: Any, given: dict[str, Any]) -> None:
         )
 
 
-async def _start(
+async def begin(
     services: Services,
     org: Organization,
     request: StartRequest,
-    plan: _Plan,
+    plan: Planned,
     *,
     execution_id: str,
     digest: str,
 ) -> StartedRun:
+    """Has Temporal start a run, of which everything was checked.
+
+    Raises:
+        ConflictError: Its name was used before, or its idempotency key for another request.
+    """
     client, queue = services.client, services.settings.task_queue
-    version = request.version or plan.version
     try:
         handle = await client.start_workflow(
             WORKFLOW_TYPE,
@@ -207,7 +219,7 @@ async def _start(
             id=execution_id,
             task_queue=queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=await _search_attributes(services, org, request, plan),
+            search_attributes=await _search_attributes(services, org, plan),
             static_summary=plan.name,
             memo={_MEMO_HASH: digest} if request.idempotency_key is not None else None,
         )
@@ -226,7 +238,7 @@ async def _start(
         execution_id=execution_id,
         run_id=run_id,
         workflow_id=plan.workflow_id,
-        version=version,
+        version=plan.version,
         org=org.slug,
         url=services.run_url(execution_id, run_id),
         existing=existing,
@@ -235,7 +247,7 @@ async def _start(
 
 
 async def _search_attributes(
-    services: Services, org: Organization, request: StartRequest, plan: _Plan
+    services: Services, org: Organization, plan: Planned
 ) -> TypedSearchAttributes:
     """Those that the run would set by itself: set now, they cost it no event."""
     try:
@@ -249,7 +261,7 @@ async def _search_attributes(
         SEARCH_VERSION: plan.version,
         SEARCH_ORG: org.slug,
         SEARCH_STATUS: str(InstanceStatus.RUNNING),
-        SEARCH_CORRELATION: request.correlation_id,
+        SEARCH_CORRELATION: plan.correlation_id,
     }
     return TypedSearchAttributes(
         [
@@ -268,5 +280,6 @@ def _check_same(before: object, now: str, key: str) -> None:
         )
 
 
-def _random() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+def new_execution_id(workflow_id: str) -> str:
+    """A name for a run that was given none."""
+    return f"{workflow_id}-{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))}"

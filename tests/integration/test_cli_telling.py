@@ -64,12 +64,19 @@ async def record(database: Database, case: Case) -> RunRef:
     store, recorder = PostgresDefinitionStore(database), PostgresRecorder(database)
     org = await store.find_org("default")
     changed = {**DOCUMENT, "version": "1.1.0", "steps": DOCUMENT["steps"][:3]}
-    for document in (changed, DOCUMENT):
-        await store.register(org.id, Definition.model_validate(document), document)
+    await store.register(org.id, Definition.model_validate(changed), changed)
+    stored = await store.register(org.id, Definition.model_validate(DOCUMENT), DOCUMENT)
     result = rehearse(case)
     assert result.state is not None
     ref = result.state.ref
-    started = RunStarted(ref=ref, input=case.input, started_at=START, interpreter_version=1)
+    started = RunStarted(
+        ref=ref,
+        definition_id=stored.definition_id,
+        version_id=stored.version_id,
+        input=case.input,
+        started_at=START,
+        interpreter_version=1,
+    )
     await recorder.write(RecordBatch(ref=ref, started=started))
     for attempt in result.journal.attempts:
         await recorder.write(RecordBatch(ref=ref, attempt=attempt))

@@ -230,6 +230,9 @@ async def test_a_run_knows_where_it_came_from(
     assert (await reader.find_instance(DEFAULT, "exec-child")).origin == origin
     assert (await reader.find_instance(DEFAULT, "exec-parent")).origin is None
     assert [run.origin for run in (await reader.list_instances(DEFAULT)).items] == [origin, None]
+    page = await reader.list_instances(DEFAULT, came_from=parent.instance_id)
+    assert [run.execution_id for run in page.items] == ["exec-child"]
+    assert (await reader.list_instances(DEFAULT, came_from=child.instance_id)).items == []
 
 
 async def test_an_output_that_was_wrapped_says_so(
@@ -290,7 +293,7 @@ def plan_of(connection: psycopg.Connection[Any], query: Any, values: dict[str, A
 
 
 def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str) -> None:
-    """Among 20,000 runs neither of the two reads that everybody does scans or sorts a table."""
+    """Among 20,000 runs none of the reads that everybody does scans a table."""
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "INSERT INTO workflow_instances (id, org_id, workflow_id, version, execution_id,"
@@ -312,13 +315,17 @@ def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str) -> None:
             "after_id": DEFAULT,
             "workflow_id": "order7",
             "instance": run_ref().instance_id,
+            "came_from": run_ref().instance_id,
         }
         after = _FILTERS["after_time"]
         page = plan_of(connection, instances_query([after], brief=True), values)
         of_one = instances_query([_FILTERS["workflow_id"], after], brief=True)
         page_of_one = plan_of(connection, of_one, values)
+        came_from = instances_query([_FILTERS["came_from"]], brief=True)
+        related = plan_of(connection, came_from, values)
         steps = plan_of(connection, _STEPS, values)
     assert "workflow_instances_page_idx" in page
+    assert "workflow_instances_origin_idx" in related
     assert "workflow_instances_workflow_page_idx" in page_of_one
     for plan in (page, page_of_one):
         assert '"Sort"' not in plan

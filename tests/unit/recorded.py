@@ -9,8 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from definitions.identity import instance_id, org_id, step_record_id
-from definitions.records import CompensationRecord, InstanceRecord, StepRecord, TransitionRecord
-from definitions.views import AttemptView, InstanceView, StepView
+from definitions.records import (
+    ActionRecord,
+    CompensationRecord,
+    InstanceRecord,
+    PublishedRecord,
+    StepRecord,
+    TransitionRecord,
+)
+from definitions.views import ActionView, AttemptView, InstanceView, OutboxView, StepView
+from steploom.operations.reading import WholeRecord
 from worker.rehearsal.case import Case
 from worker.rehearsal.host import START
 from worker.rehearsal.run import rehearse
@@ -26,6 +34,34 @@ def run_case(case: dict[str, Any]) -> tuple[InstanceView, list[StepView]]:
     # Not ``parse_case``: what validation thinks of the definition is not the question here.
     parsed = Case.model_validate({"name": "recorded", **case})
     return views_of(rehearse(parsed).journal, parsed.definition, parsed.input)
+
+
+def whole_record(case: dict[str, Any]) -> WholeRecord:
+    """Rehearses a case; its record with what was done to it and what it publishes."""
+    parsed = Case.model_validate({"name": "recorded", **case})
+    journal = rehearse(parsed).journal
+    instance, steps = views_of(journal, parsed.definition, parsed.input)
+    return WholeRecord(
+        instance=instance,
+        steps=steps,
+        actions=[
+            ActionView.model_validate(dict(one))
+            for one in journal.records
+            if isinstance(one, ActionRecord)
+        ],
+        published=[
+            OutboxView.model_validate(
+                {
+                    **dict(one),
+                    "id": number,
+                    "instance_id": instance.id,
+                    "execution_id": instance.execution_id,
+                }
+            )
+            for number, one in enumerate(journal.records)
+            if isinstance(one, PublishedRecord)
+        ],
+    )
 
 
 def views_of(

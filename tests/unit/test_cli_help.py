@@ -59,6 +59,7 @@ def test_what_the_issue_names_is_there() -> None:
     wanted = {
         "dev", "demo", "worker", "migrate", "validate", "register", "definitions list",
         "definitions show", "start", "list", "show", "watch", "approve", "reject", "cancel",
+        "pause", "resume", "skip", "rerun", "send", "explain", "definitions graph",
         "schema", "tasks list", "orgs create", "orgs list", "users create", "users list",
     }  # fmt: skip
     assert wanted <= names
@@ -87,7 +88,17 @@ def test_version(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["frobnicate"], ["list", "--frobnicate"], ["show"], ["list", "--limit", "0"], ["orgs"]],
+    [
+        ["frobnicate"],
+        ["list", "--frobnicate"],
+        ["show"],
+        ["list", "--limit", "0"],
+        ["orgs"],
+        ["pause"],
+        ["skip", "an-execution"],
+        ["send", "an-execution"],
+        ["rerun", "an-execution"],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(run: Run, args: list[str]) -> None:
     """One sentence and where the help is; nothing on stdout but help."""

@@ -20,7 +20,7 @@ def test_the_smallest_document() -> None:
     definition = Definition.model_validate(BASE)
     assert definition.rollback is None
     assert definition.variables == {}
-    assert definition.execution_log.level == "info"
+    assert definition.execution_log.level is None
     assert definition.steps[0].next is None
 
 

@@ -24,6 +24,7 @@ from definitions.problem_codes import (
 from definitions.problem_examples import BASE, Repeated, document_of
 from definitions.tasks import TaskSpec
 from definitions.validation.api import validate
+from definitions.validation.children import registered_among
 
 ROOT = Path(__file__).parents[2] / "definitions"
 
@@ -47,7 +48,9 @@ def codes_of(info: CodeInfo) -> set[tuple[str, str]]:
                 name: TaskSpec(task_id=name, input_schema=schema)
                 for name, schema in info.catalogue.items()
             }
-        problems = validate(document_of(info.document), catalogue=catalogue).problems
+        registered = registered_among(info.registered) if info.registered is not None else None
+        document = document_of(info.document)
+        problems = validate(document, catalogue=catalogue, registered=registered).problems
     return {(problem.code, problem.severity) for problem in problems}
 
 

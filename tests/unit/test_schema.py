@@ -199,6 +199,17 @@ def test_the_schema_agrees_with_the_models(document: Any) -> None:
         {"workflowId": "a", "tags": {"a": 1}},
         {"workflowId": "a", "workflow_id": "a"},
         {"workflow_id": "a"},
+        {"rerun": {"executionId": "a", "fromStep": "b"}},
+        {"rerun": {"executionId": "a", "fromStep": "b", "reason": "c"}, "input": {}},
+        {"rerun": {"executionId": "a", "fromStep": "b"}, "workflowId": None, "version": None},
+        {"rerun": {"executionId": "a", "fromStep": "b"}, "version": "1.0.0"},
+        {"rerun": {"executionId": "a", "fromStep": "b"}, "workflowId": "a"},
+        {"rerun": {"executionId": "a", "fromStep": "b"}, "definition": {}},
+        {"rerun": {"executionId": "a"}},
+        {"rerun": {"fromStep": "b"}},
+        {"rerun": {"executionId": "", "fromStep": "b"}},
+        {"rerun": {"executionId": "a", "fromStep": "b", "x": 1}},
+        {"rerun": None},
     ],
 )
 def test_the_start_object(start: Any) -> None:

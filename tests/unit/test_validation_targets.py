@@ -163,3 +163,26 @@ def test_what_has_no_effect_is_a_warning() -> None:
         ("/steps/0/attemptTimeout", "attempt_longer_than_step", "warning"),
     ]
     assert report.ok
+
+
+@pytest.mark.parametrize("zero", ["PT0S", "P0D", "PT0.000S", "PT0H0M"])
+def test_a_timeout_leaves_some_time(zero: str) -> None:
+    """Nothing could end within none, so it is an error wherever a timeout stands."""
+    step = noop(
+        "a",
+        timeout=zero,
+        attemptTimeout=zero,
+        heartbeatTimeout=zero,
+        compensation={"taskId": "core.noop", "timeout": zero},
+        retryPolicy={"delay": "PT0S"},
+    )
+    report = validate(document_of({"timeout": zero, "steps": [step]}))
+    assert [(p.code, p.severity) for p in report.problems] == [("zero_timeout", "error")] * 5
+    assert {p.pointer for p in report.problems} == {
+        "/timeout",
+        "/steps/0/timeout",
+        "/steps/0/attemptTimeout",
+        "/steps/0/heartbeatTimeout",
+        "/steps/0/compensation/timeout",
+    }
+    assert found(noop("a", timeout="PT0.001S")) == []

@@ -54,6 +54,23 @@ def test_without_a_catalogue_other_tasks_are_warnings() -> None:
     assert validate(one("charge-card"), catalogue=CATALOGUE).problems == []
 
 
+def test_what_the_built_in_tasks_return() -> None:
+    """``core.publish`` gives an id; what an event or a child brings is not known here."""
+    steps = [
+        {"stepId": "tell", "taskId": "core.publish", "input": {"type": "a"}},
+        {"stepId": "wait", "taskId": "core.event", "input": {"name": "b"}},
+        {"stepId": "run", "taskId": "core.workflow", "input": {"workflowId": "other"}},
+        {"stepId": "last", "taskId": "core.noop", "input": {}},
+    ]
+    steps[-1]["input"] = {
+        "known": "${steps.tell.output.eventId}",
+        "unknown": "${steps.tell.output.id}",
+        "event": "${steps.wait.output.anything.at.all}",
+        "child": "${steps.run.output.anything.at.all}",
+    }
+    assert found(document_of({"steps": steps})) == [("/steps/3/input/unknown", "undeclared_field")]
+
+
 def test_a_compensations_task_is_checked_too() -> None:
     """Its ``taskId`` follows the same rule."""
     report = validate(one("charge-card", compensation={"taskId": "refund"}), catalogue=CATALOGUE)
@@ -93,6 +110,19 @@ GOOD_INPUTS: list[tuple[str, Any]] = [
     ("core.approval", {"approvers": [], "approvalsRequired": 2}),
     ("core.approval", {"form": {"type": "${data.type}"}}),
     ("core.http", {"url": "https://example.com/${data.id}"}),
+    ("core.event", {"name": "payment.settled"}),
+    ("core.event", {"name": "paid-${data.orderId}"}),
+    ("core.event", {"name": "n" * 255}),
+    ("core.event", "${data.event}"),
+    ("core.publish", {"type": "order.shipped"}),
+    ("core.publish", {"type": "${data.kind}", "subject": None, "data": None}),
+    ("core.publish", {"type": "order.shipped", "subject": "o-1", "data": {"id": "${data.id}"}}),
+    ("core.workflow", {"workflowId": "billing"}),
+    ("core.workflow", {"workflowId": "billing", "version": None, "input": None}),
+    ("core.workflow", {"workflowId": "billing", "version": "1.0.0-rc.1", "input": {"a": [1]}}),
+    ("core.workflow", {"workflowId": "${data.id}", "version": "${data.v}", "input": "${data}"}),
+    ("core.workflow", {"workflowId": "billing", "input": {"amount": "${data.amount}"}}),
+    ("core.workflow", "${data.child}"),
     (
         "core.http",
         {
@@ -163,15 +193,57 @@ def test_inputs_that_may_be_right(task_id: str, value: Any) -> None:
         ("core.http", {"url": "https://a", "query": {"a": []}}, "/query", "invalid_task_input"),
         ("core.http", {"url": "https://" + "a" * 8192}, "/url", "invalid_task_input"),
         ("core.http", {"url": None}, "", "missing_task_input"),
+        ("core.event", {}, "", "missing_task_input"),
+        ("core.event", {"name": None}, "", "missing_task_input"),
+        ("core.event", {"name": ""}, "/name", "invalid_task_input"),
+        ("core.event", {"name": 5}, "/name", "invalid_task_input"),
+        ("core.event", {"name": "n" * 256}, "/name", "invalid_task_input"),
+        ("core.event", {"name": "a", "data": {}}, "/data", "invalid_task_input"),
+        ("core.event", "payment.settled", "", "invalid_task_input"),
+        ("core.publish", {}, "", "missing_task_input"),
+        ("core.publish", {"data": {}}, "", "missing_task_input"),
+        ("core.publish", {"type": ""}, "/type", "invalid_task_input"),
+        ("core.publish", {"type": "a", "subject": 5}, "/subject", "invalid_task_input"),
+        ("core.publish", {"type": "a", "subject": "s" * 256}, "/subject", "invalid_task_input"),
+        ("core.publish", {"type": "a", "payload": {}}, "/payload", "invalid_task_input"),
+        ("core.workflow", {}, "", "missing_task_input"),
+        ("core.workflow", {"workflowId": None}, "", "missing_task_input"),
+        ("core.workflow", {"workflowId": "Billing"}, "/workflowId", "invalid_task_input"),
+        ("core.workflow", {"workflowId": 5}, "/workflowId", "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "version": "1"}, "/version", "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "version": 1}, "/version", "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "input": []}, "/input", "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "input": "text"}, "/input", "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "input": ["${data}"]}, "/input",
+         "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "input": "a ${data.b}"}, "/input",
+         "invalid_task_input"),
+        ("core.workflow", {"workflowId": "b", "orgId": "other"}, "/orgId", "invalid_task_input"),
     ],
 )  # fmt: skip
 def test_inputs_that_can_never_be_right(task_id: str, value: Any, where: str, code: str) -> None:
     """A literal that the task cannot take is found before any run."""
     assert found(one(task_id, input=value)) == [(f"/steps/0/input{where}", code)]
     compensation = {"taskId": task_id, "input": value}
-    assert found(one("core.noop", compensation=compensation)) == [
-        (f"/steps/0/compensation/input{where}", code)
+    of_input = [
+        problem
+        for problem in found(one("core.noop", compensation=compensation))
+        if problem[1] != "waiting_compensation"
     ]
+    assert of_input == [(f"/steps/0/compensation/input{where}", code)]
+
+
+@pytest.mark.parametrize("task_id", ["core.approval", "core.event"])
+def test_a_compensation_does_not_wait_for_anybody(task_id: str) -> None:
+    """Nobody could decide, or send the event, while the run is rolled back."""
+    compensation = {"taskId": task_id, "input": {"name": "paid"} if "event" in task_id else {}}
+    (problem,) = validate(one("core.noop", compensation=compensation)).problems
+    assert (problem.pointer, problem.code) == (
+        "/steps/0/compensation/taskId",
+        "waiting_compensation",
+    )
+    assert problem.severity == "error"
+    assert found(one("core.noop", compensation={"taskId": "core.wait", "input": "${data}"})) == []
 
 
 @pytest.mark.parametrize(
