@@ -68,19 +68,23 @@ class RunningCall:
         self.output: Json = None
         self.error: StepError | None = None
         self._attempt = 0
+        #: Whether an attempt is under way, and not the wait for the next one.
+        self._trying = False
         self._began = tasks.now()
         self._alarm: Alarm | None = None
         self._begin()
 
     def cancel(self) -> None:
-        """Stops it; the attempt under way is recorded as cancelled."""
+        """Stops it; the attempt under way, if there is one, is recorded as cancelled."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._record(StepStatus.CANCELLED)
+        if self._trying:
+            self._record(StepStatus.CANCELLED)
 
     def _begin(self) -> None:
         """Begins an attempt: everything about its end is known at once."""
         self._attempt += 1
+        self._trying = True
         self._began = self._tasks.now()
         answer = self._tasks.next_answer(self.call)
         if answer is None:
@@ -166,6 +170,7 @@ class RunningCall:
         self, status: StepStatus, *, output: Json = None, error: ErrorInfo | None = None
     ) -> None:
         """What a task's recorder writes: the attempt, and the step's end where that is its end."""
+        self._trying = False
         now = self._tasks.now()
         step = self.call.record
         if status is StepStatus.COMPLETED and self.call.final:
