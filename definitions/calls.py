@@ -83,8 +83,9 @@ class ReusedState(_Payload):
 class ResolveRequest(_Payload):
     """What a run was started with.
 
-    ``origin``: the step that started it, where one did. ``problem`` says why ``start`` could not even be decoded. ``failed``: the run was resolved and
-    then could not be set up; all that is left is to have that on record.
+    ``origin``: the step that started it, where one did. ``problem`` says why ``start`` could not
+    even be decoded. ``failed``: the run was resolved and then could not be set up; all that is left
+    is to have that on record.
     """
 
     start: Any = None

@@ -70,10 +70,11 @@ class OrderedWaits:
         if not self._held:
             return
         self._held = False
+        # What came from outside goes first, then what is due, then whatever is still to come.
+        self.look()
+        self._wake_due(self._now())
         for wait in list(self._waits):
-            if wait.holds:
-                wait.wake(held=True)
-            else:
+            if not wait.future.done():
                 self._arm(wait)
 
     def look(self) -> None:
@@ -96,7 +97,9 @@ class OrderedWaits:
 
     def _ring(self, rung: _Wait) -> None:
         """A timer has fired: whatever is due by now goes on, in order."""
-        until = max(self._now(), rung.due or self._now())
+        self._wake_due(max(self._now(), rung.due or self._now()))
+
+    def _wake_due(self, until: datetime) -> None:
         due = [(wait.due, wait) for wait in self._waits if wait.due is not None]
         for _, wait in sorted((one for one in due if one[0] <= until), key=_due):
             wait.wake(held=wait.holds)

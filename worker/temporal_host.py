@@ -52,6 +52,9 @@ LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
 
+#: A run that is told much while it waits writes what it has kept when there is this much of it.
+MAX_KEPT = 200
+
 _FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
 )
@@ -92,6 +95,11 @@ class TemporalHost:
     def quiescent(self) -> bool:
         """Whether no task and no write is under way: the state is then all there is."""
         return self._under_way == 0
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much is kept that it is to be written, although the run itself only waits."""
+        return len(self._kept) >= MAX_KEPT and not self._flushing
 
     def now(self) -> datetime:
         """The workflow's own time."""
@@ -155,6 +163,10 @@ class TemporalHost:
         """Tells that something came from outside: who waited for it goes on."""
         self._moved = True
         self._drains()
+        self.look()
+
+    def look(self) -> None:
+        """Lets go on whatever waits for what holds now."""
         self._waits.look()
 
     def record(self, record: Record) -> None:

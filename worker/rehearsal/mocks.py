@@ -15,6 +15,7 @@ from definitions.durations import format_duration, parse_duration
 from definitions.outputs import stored_output
 from definitions.records import AttemptRecord, ErrorInfo
 from definitions.statuses import StepStatus
+from definitions.tasks import CHILD_TASK
 from worker.interpreter.host import StepError
 from worker.interpreter.retries import next_attempt_at
 from worker.rehearsal.compare import differences
@@ -104,7 +105,8 @@ class RunningCall:
         """The shortest of the limits that bound this attempt, and what happens at it."""
         call = self.call
         limits: list[tuple[timedelta, Callable[[], None]]] = []
-        if call.deadline is not None:
+        # Whoever has a child run bounds it from outside, as on Temporal.
+        if call.deadline is not None and call.spec.task_id != CHILD_TASK:
             left = max(call.deadline - self._tasks.now(), timedelta(0))
             limits.append((left, lambda: self._timed_out("its timeout", None)))
         if call.attempt_timeout is not None:
