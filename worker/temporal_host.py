@@ -7,6 +7,7 @@ through the SDK.
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
 
-#: A run that is told much while it waits writes what it has kept when there is this much of it.
+#: So much is written at once. A run that is told more while it only waits writes it meanwhile.
 MAX_KEPT = 200
 
 _FOREVER = RetryPolicy(
@@ -117,9 +118,14 @@ class TemporalHost:
         remaining = None if call.deadline is None else call.deadline - self.now()
         if remaining is not None and remaining <= timedelta(0):
             raise StepError(_timeout_info("the step took longer than its timeout"))
-        carried = self._take() if call.spec.self_recorded else []
         self._under_way += 1
+        carried: list[Record] = []
         try:
+            if call.spec.self_recorded:
+                if self.overfull:
+                    # What travels with a task has to fit into its arguments.
+                    await self.flush(main_path=call.main_path)
+                carried = self._take()
             if call.spec.task_id == CHILD_TASK:
                 return await self._children.run(call)
             return await self._execute(call, carried, remaining)
@@ -189,23 +195,29 @@ class TemporalHost:
             if not self._kept and not always:
                 return
             self._flushing = True
-            carried = self._take()
             try:
-                await self._write(carried, local=main_path)
-            except BaseException as error:
-                self._put_back(carried)
-                if is_cancelled_exception(error):
-                    raise asyncio.CancelledError from error
-                raise
+                for left in reversed(range(max(1, math.ceil(len(self._kept) / MAX_KEPT)))):
+                    await self._write_some(local=main_path, last=left == 0)
             finally:
                 self._flushing = False
         finally:
             self._under_way -= 1
 
-    async def _write(self, carried: list[Record], *, local: bool) -> None:
+    async def _write_some(self, *, local: bool, last: bool) -> None:
+        """Writes as much as fits into an activity's arguments; with the last, the run itself."""
+        carried, self._kept = self._kept[:MAX_KEPT], self._kept[MAX_KEPT:]
         records = list(carried)
-        if self.instance_record is not None:
+        if last and self.instance_record is not None:
             records.append(self.instance_record())
+        try:
+            await self._write(records, local=local)
+        except BaseException as error:
+            self._put_back(carried)
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            raise
+
+    async def _write(self, records: list[Record], *, local: bool) -> None:
         batch = RecordBatch(ref=self._ref, records=records).to_json()
         if local:
             await workflow.execute_local_activity(

@@ -316,15 +316,15 @@ class DefinitionWorkflow:
                 if not settled:
                     settled = True
                     await host.settle()
-                await workflow.wait_condition(
-                    lambda: work.done() or host.overfull or handed_on()
-                )
-                if host.overfull and not work.done():
+                await workflow.wait_condition(lambda: work.done() or host.overfull or handed_on())
+                if not work.done() and not host.overfull:
+                    # Once more, when whatever woke up together with this has come to rest.
+                    await workflow.wait_condition(
+                        lambda: work.done() or host.overfull or handed_on()
+                    )
+                if not work.done() and host.overfull:
                     await host.flush(main_path=False)
                     continue
-                if not work.done():
-                    # Once more, when whatever woke up together with this has come to rest.
-                    await workflow.wait_condition(lambda: work.done() or handed_on())
             except asyncio.CancelledError:
                 self._cancel()
                 host.release()
