@@ -64,6 +64,8 @@ def reuse(
             f"step {step_id} of {name} never ran",
             hint=f"steps of its main path that did: {', '.join(_main_path(steps)) or 'none'}",
         )
+    if before is not None:
+        _refuse_undone(name, steps, before)
     earlier = [
         step for step in steps[: begun[-1]] if step.status.ended and _COMPENSATION not in step.path
     ]
@@ -90,6 +92,21 @@ def reuse(
             hint="run it again from an earlier step, or start a new run",
         )
     return state
+
+
+def _refuse_undone(name: str, steps: Sequence[StepView], before: ReusedState) -> None:
+    """Refuses to go on from what the earlier run has taken over, and then rolled back itself."""
+    undone = {(step.path, step.iteration) for step in steps if _COMPENSATION in step.path}
+    for one in before.completed:
+        if (f"{one.path}{_COMPENSATION}", one.iteration) in undone:
+            raise RefusedError(
+                f"step {one.path} was rolled back by {name}, so nothing can go on from what it did",
+                hint=f"run it again from {_on_main_path_of(one.path)} or before",
+            )
+
+
+def _on_main_path_of(path: str) -> str:
+    return path.partition("/")[0].partition("#")[0]
 
 
 def _main_path(steps: Sequence[StepView]) -> list[str]:
@@ -240,7 +257,7 @@ def _completed(definition: Definition, earlier: Sequence[StepView]) -> list[Reus
         if step.compensated is not None:
             raise RefusedError(
                 f"step {step.path} was rolled back, so nothing can go on from what it did",
-                hint=f"run it again from {step.path.partition('/')[0].partition('#')[0]} or before",
+                hint=f"run it again from {_on_main_path_of(step.path)} or before",
             )
         output = step.output if isinstance(step.output, dict) else {}
         found.append(
