@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import ValidationError
+
 from definitions.document import Definition
 from definitions.errors import RefusedError
 from definitions.records import RunOrigin
@@ -52,7 +54,12 @@ async def prepare_rerun(
     if instance.definition_version_id is None:
         raise RefusedError(f"{instance.execution_id} never began: there is nothing to go on from")
     version = await store.get_version(org_id, instance.definition_version_id)
-    definition = Definition.model_validate(version.document)
+    try:
+        definition = Definition.model_validate(version.document)
+    except ValidationError as error:
+        raise RefusedError(
+            f"{version.workflow_id} {version.version} is stored in a shape that cannot be read"
+        ) from error
     step_id = asked.from_step
     if step_id not in [step.step_id for step in definition.steps]:
         raise RefusedError(

@@ -9,6 +9,8 @@ from uuid import UUID, uuid5
 
 #: The root of all our ids. Changing it would make every record a new one.
 NAMESPACE = UUID("6f0d2f5e-6a0c-5d64-9b0e-3c1f6f7f5a11")
+#: UTF-8 bytes of an execution id, which is Temporal's workflow id.
+MAX_EXECUTION_ID = 1000
 
 
 def _derive(kind: str, *parts: str | int | UUID) -> UUID:
@@ -52,6 +54,20 @@ def event_id(
 ) -> UUID:
     """The id of an audit event; without a path, of one of the run itself."""
     return _derive("event", org, first_run_id, path, iteration, attempt, kind)
+
+
+def child_execution_id(parent: str, path: str, iteration: int, attempt: int) -> str:
+    """The execution id of a child run: of which run, which step of it, and which attempt.
+
+    At most as long as Temporal takes one (1,000 bytes): runs can start runs some levels deep.
+    """
+    place = path if iteration == 1 else f"{path}@{iteration}"
+    if attempt > 1:
+        place += f"!{attempt}"
+    whole = f"{parent}/{place}"
+    if len(whole.encode()) <= MAX_EXECUTION_ID:
+        return whole
+    return f"{_derive('execution', parent)}/{place}"
 
 
 def idempotency_key(first_run_id: str, path: str, iteration: int) -> str:

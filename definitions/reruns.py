@@ -70,6 +70,8 @@ def reuse(
             f"step {step_id} of {name} never ran",
             hint=f"steps of its main path that did: {', '.join(_main_path(steps)) or 'none'}",
         )
+    if before is not None:
+        _refuse_undone(name, steps, before)
     earlier = [
         step for step in steps[: begun[-1]] if step.status.ended and _COMPENSATION not in step.path
     ]
@@ -82,7 +84,7 @@ def reuse(
         step_id=step_id,
         data=_data(earlier, given, before),
         variables=_variables(definition, earlier, before),
-        steps={**(before.steps if before is not None else {}), **_views(instance, earlier)},
+        steps={**(before.steps if before is not None else {}), **_views(definition, earlier)},
         error=_error(earlier, before),
         completed=[*inherited, *_completed(definition, earlier)],
         handled_globally=any(
@@ -103,6 +105,21 @@ def reuse(
             hint="run it again from an earlier step, or start a new run",
         )
     return state
+
+
+def _refuse_undone(name: str, steps: Sequence[StepView], before: ReusedState) -> None:
+    """Refuses to go on from what the earlier run has taken over, and then rolled back itself."""
+    undone = {(step.path, step.iteration) for step in steps if _COMPENSATION in step.path}
+    for one in before.completed:
+        if (f"{one.path}{_COMPENSATION}", one.iteration) in undone:
+            raise RefusedError(
+                f"step {one.path} was rolled back by {name}, so nothing can go on from what it did",
+                hint=f"run it again from {_on_main_path_of(one.path)} or before",
+            )
+
+
+def _on_main_path_of(path: str) -> str:
+    return path.partition("/")[0].partition("#")[0]
 
 
 def _main_path(steps: Sequence[StepView]) -> list[str]:
@@ -138,27 +155,68 @@ def _variables(
     definition: Definition, earlier: Sequence[StepView], before: ReusedState | None
 ) -> JsonObject:
     variables = dict(before.variables if before is not None else definition.variables)
-    written = [step for step in earlier if step.task_id == "core.set" and _did_its_work(step)]
-    for step in sorted(written, key=lambda step: step.seq):
-        if isinstance(step.input, dict):
+    # In the order in which they began: one with branches has written before these do. Whatever
+    # became of such a step later, an input that is an object was written.
+    for step in earlier:
+        written = step.task_id == "core.set" and step.status is not StepStatus.SKIPPED
+        if written and isinstance(step.input, dict):
             variables.update(step.input)
     return variables
 
 
-def _views(instance: InstanceView, earlier: Sequence[StepView]) -> dict[str, JsonObject]:
-    """The steps as expressions see them: the latest iteration of each."""
-    last: dict[str, JsonObject] = (instance.state or {}).get("steps") or {}
+def _views(definition: Definition, earlier: Sequence[StepView]) -> dict[str, JsonObject]:
+    """The steps as expressions see them: of each the one that was seen last."""
+    with_items = {
+        step.step_id for step in every_step(definition.steps) if step.for_each is not None
+    }
+    failed_items = _failed_items(earlier)
     views: dict[str, JsonObject] = {}
-    for step in earlier:
-        if _is_item(step):
-            continue
+    for step in _as_seen(earlier):
         view = _view(step)
-        # The record of a step does not list its items' tolerated failures; the run's end does.
-        at_end = last.get(step.step_id) or {}
-        if "errors" in at_end and at_end.get("completedAt") == view.get("completedAt"):
-            view["errors"] = at_end["errors"]
+        if step.step_id in with_items and (_did_its_work(step) or step.error is not None):
+            view["errors"] = failed_items.get((step.path, step.iteration), [])
+        views.pop(step.step_id, None)
         views[step.step_id] = view
     return views
+
+
+def _as_seen(earlier: Sequence[StepView]) -> list[StepView]:
+    """The steps, but not items, in the order in which the main path came to see them.
+
+    Steps inside an item are seen when that item has ended, so they come in the items' order.
+    """
+    ends: dict[str, list[int]] = {}
+    for step in sorted(earlier, key=_number):
+        if _is_item(step):
+            ends.setdefault(step.path, []).append(step.seq)
+
+    def place(step: StepView) -> tuple[int, ...]:
+        parts = step.path.split("/")
+        around = []
+        for length in range(1, len(parts)):
+            # A branch of an item is called by the item's number: fork/branch#3 is in fork#3.
+            _, mark, index = parts[length].partition("#")
+            if mark and length % 2 == 1:
+                item = f"{'/'.join(parts[:length])}#{index}"
+                around.append(next((end for end in ends.get(item, ()) if end > step.seq), step.seq))
+        return (*around, step.seq)
+
+    return sorted((step for step in earlier if not _is_item(step)), key=place)
+
+
+def _failed_items(earlier: Sequence[StepView]) -> dict[tuple[str, int], list[JsonObject]]:
+    """The failures of each step's items, by its path and iteration, as expressions see them."""
+    failures: dict[tuple[str, int], list[JsonObject]] = {}
+    for step in sorted(earlier, key=_number):
+        if _is_item(step) and step.error is not None:
+            path, _, index = step.path.rpartition("#")
+            known = failures.setdefault((path, step.iteration), [])
+            known.append({"index": int(index), **step.error.as_seen()})
+    return failures
+
+
+def _number(step: StepView) -> int:
+    return step.seq
 
 
 def _view(step: StepView) -> JsonObject:
@@ -175,11 +233,27 @@ def _view(step: StepView) -> JsonObject:
     return view
 
 
+def _by_completion(earlier: Sequence[StepView]) -> list[StepView]:
+    """The steps in the order in which they ended.
+
+    On the main path that is the order of their numbers. Inside one of its steps, tasks side by side
+    got theirs when they began, so there the clock decides.
+    """
+    ends = sorted(step.seq for step in earlier if _on_main_path(step))
+
+    def place(step: StepView) -> tuple[int, bool, float, int]:
+        around = next((end for end in ends if end >= step.seq), step.seq)
+        ended = step.completed_at.timestamp() if step.completed_at is not None else 0.0
+        return (around, step.seq == around, ended, step.seq)
+
+    return sorted(earlier, key=place)
+
+
 def _error(earlier: Sequence[StepView], before: ReusedState | None) -> JsonObject | None:
     failed = [step for step in earlier if step.error is not None and not _is_item(step)]
     if not failed:
         return before.error if before is not None else None
-    latest = max(failed, key=lambda step: step.seq)
+    latest = max(failed, key=_number)
     return latest.error.as_seen() if latest.error is not None else None
 
 
@@ -187,7 +261,7 @@ def _completed(definition: Definition, earlier: Sequence[StepView]) -> list[Reus
     """The steps that the new run's rollback would have to undo, in the order of completion."""
     undone = {one.step_id: one for one in every_step(definition.steps) if one.compensation}
     found = []
-    for step in sorted(earlier, key=lambda step: step.seq):
+    for step in _by_completion(earlier):
         planned = undone.get(step.step_id)
         if planned is None or not _did_its_work(step):
             continue
@@ -205,8 +279,7 @@ def _completed(definition: Definition, earlier: Sequence[StepView]) -> list[Reus
 
 
 def _rolled_back(path: str) -> RefusedError:
-    first = path.partition("/")[0].partition("#")[0]
     return RefusedError(
         f"step {path} was rolled back, so nothing can go on from what it did",
-        hint=f"run it again from {first} or before",
+        hint=f"run it again from {_on_main_path_of(path)} or before",
     )

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from definitions.calls import ChildMemo, FailureDetails
+    from definitions.identity import child_execution_id
     from definitions.names import MEMO, WORKFLOW_TYPE
     from definitions.records import ErrorInfo, RunOrigin
     from worker.interpreter.host import StepError, step_error
@@ -79,7 +80,9 @@ class ChildRuns:
             handle = await workflow.start_child_workflow(
                 WORKFLOW_TYPE,
                 start,
-                id=self._execution_id(call, attempt),
+                id=child_execution_id(
+                    self._ref.execution_id, call.record.path, call.record.iteration, attempt
+                ),
                 memo={MEMO: self._memo(call).to_json()},
                 cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                 parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
@@ -112,12 +115,6 @@ class ChildRuns:
             "orgId": str(self._ref.org_id),
             "correlationId": self._correlation_id,
         }
-
-    def _execution_id(self, call: TaskCall, attempt: int) -> str:
-        name = f"{self._ref.execution_id}/{call.record.path}"
-        if call.record.iteration > 1:
-            name += f"@{call.record.iteration}"
-        return name if attempt == 1 else f"{name}!{attempt}"
 
     def _memo(self, call: TaskCall) -> ChildMemo:
         origin = RunOrigin(

@@ -5,7 +5,6 @@ Raw payloads, because whatever the SDK decodes by itself can fail a workflow tas
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,7 +23,10 @@ _NULL = b"binary/null"
 #: The problem of an argument that was not given.
 NOTHING = "there is none"
 #: How ``cancel_reason`` says who acts.
-_BY = re.compile(r"^(?P<reason>.*?)\s*\(by (?P<actor>[^()]{1,255})\)$", re.DOTALL)
+_BY = "(by "
+_MAX_ACTOR = 255
+#: Characters of a reason that are kept: as many as an update may give.
+_MAX_REASON = 4096
 
 
 def decode(raw: RawValue | None) -> tuple[Json, str | None]:
@@ -63,7 +65,7 @@ def read_message(raw: RawValue | None, model: type[_M], what: str) -> _M:
 
 def cancel_reason(actor: str | None, reason: str | None) -> str:
     """What a cancellation is sent with: Temporal takes one text, which its UI shows."""
-    by = f"(by {actor.replace('(', '').replace(')', '')})" if actor else ""
+    by = f"{_BY}{actor.replace('(', '').replace(')', '')})" if actor else ""
     return " ".join(part for part in (reason, by) if part)
 
 
@@ -71,7 +73,8 @@ def read_reason(text: str | None) -> tuple[str | None, str | None]:
     """Who cancelled, and why, as far as that was said."""
     if not text:
         return None, None
-    match = _BY.match(text)
-    if match is None:
-        return None, text
-    return match["actor"], match["reason"] or None
+    reason, by, actor = text.rpartition(_BY)
+    name = actor.removesuffix(")")
+    if not by or name == actor or not 1 <= len(name) <= _MAX_ACTOR or {"(", ")"} & set(name):
+        return None, text[:_MAX_REASON]
+    return name, reason.strip()[:_MAX_REASON] or None

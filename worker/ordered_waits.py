@@ -78,10 +78,11 @@ class OrderedWaits:
         if not self._held:
             return
         self._held = False
+        # What came from outside goes first, then what is due, then whatever is still to come.
+        self.look()
+        self._wake_due(self._now())
         for wait in list(self._waits):
-            if wait.holds:
-                wait.wake(held=True)
-            else:
+            if not wait.future.done():
                 self._arm(wait)
 
     def look(self) -> None:
@@ -108,6 +109,12 @@ class OrderedWaits:
             wait.wake(held=wait.holds)
             if wait is rung:
                 break
+
+    def _wake_due(self, until: datetime) -> None:
+        due = [(wait.due, wait.seq, wait) for wait in self._waits if wait.due is not None]
+        for moment, _, wait in sorted(due, key=_order):
+            if moment <= until:
+                wait.wake(held=wait.holds)
 
 
 def _seq(wait: _Wait) -> int:

@@ -7,6 +7,7 @@ through the SDK.
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,9 @@ LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
 
+#: So much is written at once. A run that is told more while it only waits writes it meanwhile.
+MAX_KEPT = 200
+
 _FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
 )
@@ -94,6 +98,11 @@ class TemporalHost:
         """Whether no task and no write is under way: the state is then all there is."""
         return self._under_way == 0
 
+    @property
+    def overfull(self) -> bool:
+        """Whether so much is kept that it is to be written, although the run itself only waits."""
+        return len(self._kept) >= MAX_KEPT and not self._flushing
+
     def now(self) -> datetime:
         """The workflow's own time."""
         return workflow.now()
@@ -113,10 +122,14 @@ class TemporalHost:
         await self._waits.until(lambda: not self._drains(), None, seq=call.seq)
         if not call.spec.self_recorded:
             return await self._call_elsewhere(call)
-        remaining = self._remaining(call)
-        carried = self._take()
         self._under_way += 1
+        carried: list[Record] = []
         try:
+            if self.overfull:
+                # What travels with a task has to fit into its arguments.
+                await self.flush(main_path=call.main_path)
+            remaining = self._remaining(call)
+            carried = self._take()
             return await self._execute(call, carried, remaining)
         except FailureError as error:
             if is_cancelled_exception(error):
@@ -189,6 +202,10 @@ class TemporalHost:
         """Tells that something came from outside: who waited for it goes on."""
         self._moved = True
         self._drains()
+        self.look()
+
+    def look(self) -> None:
+        """Lets go on whatever waits for what holds now."""
         self._waits.look()
 
     def record(self, record: Record) -> None:
@@ -211,23 +228,29 @@ class TemporalHost:
             if not self._kept and not always:
                 return
             self._flushing = True
-            carried = self._take()
             try:
-                await self._write(carried, local=main_path)
-            except BaseException as error:
-                self._put_back(carried)
-                if is_cancelled_exception(error):
-                    raise asyncio.CancelledError from error
-                raise
+                for left in reversed(range(max(1, math.ceil(len(self._kept) / MAX_KEPT)))):
+                    await self._write_some(local=main_path, last=left == 0)
             finally:
                 self._flushing = False
         finally:
             self._under_way -= 1
 
-    async def _write(self, carried: list[Record], *, local: bool) -> None:
+    async def _write_some(self, *, local: bool, last: bool) -> None:
+        """Writes as much as fits into an activity's arguments; with the last, the run itself."""
+        carried, self._kept = self._kept[:MAX_KEPT], self._kept[MAX_KEPT:]
         records = list(carried)
-        if self.instance_record is not None:
+        if last and self.instance_record is not None:
             records.append(self.instance_record())
+        try:
+            await self._write(records, local=local)
+        except BaseException as error:
+            self._put_back(carried)
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            raise
+
+    async def _write(self, records: list[Record], *, local: bool) -> None:
         batch = RecordBatch(ref=self._ref, records=records).to_json()
         if local:
             await workflow.execute_local_activity(

@@ -172,13 +172,16 @@ class DefinitionWorkflow:
     def _check_skip(self, request: RawValue) -> None:
         self._running().check_skip(read_message(request, SkipRequest, "request"))
 
-    @workflow.signal(name=SIGNAL_EVENT)
-    def event(self, message: RawValue) -> None:
-        """Takes an event; whoever waits for its name goes on, else it is kept under its name."""
+    @workflow.signal(dynamic=True)
+    def signal(self, name: str, arguments: Sequence[RawValue]) -> None:
+        """Takes an event; whoever waits for its name goes on, else it is kept under its name.
+
+        For signals of all names, because that alone is handed however many arguments there are. A
+        signal has no answer, and a handler that raises would stop the run for good.
+        """
         try:
-            event = read_message(message, EventMessage, "event")
+            event = _read_event(name, arguments)
         except RefusedError as error:
-            # A signal has no answer, and a handler that raises would stop the run for good.
             workflow.logger.warning("event_not_usable: %s", error.message)
             return
         if self._interpreter is None:
@@ -321,10 +324,15 @@ class DefinitionWorkflow:
                 if not settled:
                     settled = True
                     await host.settle()
-                await workflow.wait_condition(lambda: work.done() or handed_on())
-                if not work.done():
+                await workflow.wait_condition(lambda: work.done() or host.overfull or handed_on())
+                if not work.done() and not host.overfull:
                     # Once more, when whatever woke up together with this has come to rest.
-                    await workflow.wait_condition(lambda: work.done() or handed_on())
+                    await workflow.wait_condition(
+                        lambda: work.done() or host.overfull or handed_on()
+                    )
+                if not work.done() and host.overfull:
+                    await host.flush(main_path=False)
+                    continue
             except asyncio.CancelledError:
                 self._cancel()
                 host.release()
@@ -366,11 +374,11 @@ class DefinitionWorkflow:
         """Lets go on whatever has waited for what has just come from outside."""
         if self._host is not None:
             self._host.notice()
-        self._show_progress()
 
     async def _show_status(self) -> None:
         """Shows a status that changed between two steps, in Temporal's UI and on record."""
         self._noticed()
+        self._show_progress()
         if self._host is not None:
             # Remote, because a local activity may be under way on the main path.
             await self._host.flush(main_path=False, always=True)
@@ -417,6 +425,14 @@ class DefinitionWorkflow:
             workflow.upsert_search_attributes(
                 [SearchAttributeKey.for_keyword(k).value_set(v) for k, v in changed.items()]
             )
+
+
+def _read_event(name: str, arguments: Sequence[RawValue]) -> EventMessage:
+    if name != SIGNAL_EVENT:
+        raise RefusedError(f"there is no signal {name}; use {SIGNAL_EVENT}")
+    if len(arguments) > 1:
+        raise RefusedError(f"an event is one argument, and not {len(arguments)}")
+    return read_message(arguments[0] if arguments else None, EventMessage, "event")
 
 
 async def _resolve(request: ResolveRequest) -> tuple[ResolvedRun, bool]:

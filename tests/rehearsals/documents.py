@@ -21,6 +21,7 @@ _SECONDS = st.integers(min_value=0, max_value=4)
 _DURATIONS = _SECONDS.map(lambda seconds: f"PT{seconds}S")
 _LIMITS = st.integers(min_value=1, max_value=6).map(lambda seconds: f"PT{seconds}S")
 _ERRORS = st.sampled_from(["First", "Second"])
+_EVENTS = st.sampled_from(["one", "two"])
 _APPROVERS = st.sampled_from(["ann", "bob"])
 _POLICIES: SearchStrategy[Object] = st.fixed_dictionaries(
     {"maxAttempts": st.integers(min_value=1, max_value=3), "delay": _DURATIONS},
@@ -82,7 +83,8 @@ class _Writer:
     def step(self, depth: int) -> Object:
         """A step of some kind."""
         kinds: list[Callable[[str, int], Object]] = [
-            self.task, self.task, self.inline, self.inline, self.approval, self.each
+            self.task, self.task, self.child, self.inline, self.inline, self.approval, self.event,
+            self.each,
         ]  # fmt: skip
         if depth < MAX_DEPTH:
             kinds = [self.fork, self.fork, self.fork, *kinds]
@@ -105,11 +107,29 @@ class _Writer:
             self.tasks[f"undo.{name}"] = self.draw(_answers(hang=False))
         return step
 
+    def child(self, name: str, depth: int) -> Object:
+        """A child run, which is mocked like a task."""
+        self.tasks[name] = self.draw(_answers())
+        step: Object = {"stepId": name, "taskId": "core.workflow", "input": {"workflowId": "other"}}
+        if self.one_in(2):
+            step["retryPolicy"] = self.draw(_POLICIES)
+        if self.one_in(3):
+            step["timeout"] = self.draw(_LIMITS)
+        return step
+
+    def event(self, name: str, depth: int) -> Object:
+        """A wait for one of two events."""
+        step: Object = {"stepId": name, "taskId": "core.event"}
+        step["input"] = {"name": self.draw(_EVENTS)}
+        step["timeout"] = f"PT{self.draw(st.integers(min_value=5, max_value=15))}S"
+        return step
+
     def inline(self, name: str, depth: int) -> Object:
         """A step that the interpreter does by itself."""
         task, given = self.draw(
             st.one_of(
                 st.just(("core.noop", None)),
+                st.just(("core.publish", {"type": "it.happened"})),
                 st.tuples(st.just("core.wait"), st.fixed_dictionaries({"duration": _DURATIONS})),
                 st.tuples(st.just("core.fail"), st.fixed_dictionaries({"errorType": _ERRORS})),
                 st.sampled_from([{"v": "x"}, {"v": name}, {"c": "${variables.c + 1}"}]).map(
@@ -135,7 +155,8 @@ class _Writer:
 
     def each(self, name: str, depth: int) -> Object:
         """A step that runs for each of some items, perhaps with branches."""
-        step: Object = self.draw(st.sampled_from([self.task, self.inline]))(name, depth)
+        kinds = [self.task, self.inline, self.event]
+        step: Object = self.draw(st.sampled_from(kinds))(name, depth)
         items = list(range(self.draw(st.integers(min_value=0, max_value=3))))
         step["forEach"] = {
             "items": items,
@@ -180,6 +201,13 @@ class _Writer:
                 kind = self.draw(st.sampled_from(["approve", "approve", "reject"]))
                 vote = {"stepId": name, "approver": self.draw(_APPROVERS)}
                 actions.append({"at": f"PT{self.draw(_SECONDS) * 2}S", kind: vote})
+        for _ in range(self.draw(st.integers(min_value=0, max_value=4))):
+            event: Object = {"name": self.draw(_EVENTS)}
+            event["data"] = self.draw(st.one_of(st.just({"n": 5}), _SECONDS))
+            actions.append({"at": f"PT{self.draw(_SECONDS) * 2}S", "event": event})
+        for _ in range(self.draw(st.integers(min_value=0, max_value=2))):
+            skipped = {"stepId": self.draw(st.sampled_from(self.ids))}
+            actions.append({"at": f"PT{self.draw(_SECONDS)}S", "skip": skipped})
         if self.one_in(4):
             at = self.draw(_SECONDS)
             actions.append({"at": f"PT{at}S", "pause": {}})

@@ -1,7 +1,8 @@
 """Events that a run is sent: who gets one, and where it is kept until somebody waits for it.
 
 Each event is taken by one step: of those that wait for its name, the one that has waited longest.
-An event that nobody waits for is kept under its name, and taken in the order of arrival.
+An event that nobody waits for is kept under its name, and taken in the order of arrival. A step
+that is told to stop in the moment in which it got its event gives it back.
 """
 
 from __future__ import annotations
@@ -54,23 +55,39 @@ def receive(state: RunState, message: EventMessage) -> Reception:
         return "refused"
     if message.id is not None and message.id in state.event_ids:
         return "repeated"
-    waiting = [
-        unit
-        for _, unit in under_way(state.main)
-        if (unit.waiting_for or {}).get("event") == message.name and unit.event is None
-    ]
-    if waiting:
-        first = min(waiting, key=lambda unit: unit.turn)
-        first.event = {"data": message.data}
+    if _hand_out(state, message.name, {"data": message.data}):
         _remember(state, message.id)
         return "taken"
-    kept = sum(map(len, state.events.values()))
-    if kept >= MAX_KEPT or state.event_bytes + size > MAX_KEPT_BYTES:
+    if state.events_kept >= MAX_KEPT or state.event_bytes + size > MAX_KEPT_BYTES:
         return "refused"
     state.events.setdefault(message.name, []).append(message.data)
+    state.events_kept += 1
     state.event_bytes += size
     _remember(state, message.id)
     return "kept"
+
+
+def give_back(state: RunState, name: str, event: JsonObject) -> None:
+    """Takes an event back from a step that cannot use it any more, for the next one of its name."""
+    if _hand_out(state, name, event):
+        return
+    # It is older than all that are kept: those would have gone to the step.
+    state.events.setdefault(name, []).insert(0, event["data"])
+    state.events_kept += 1
+    state.event_bytes += json_size(event["data"])
+
+
+def _hand_out(state: RunState, name: str, event: JsonObject) -> bool:
+    """Gives an event to the step that has waited longest for it, if there is one."""
+    waiting = [
+        unit
+        for _, unit in under_way(state.main)
+        if unit.is_open and unit.event is None and (unit.waiting_for or {}).get("event") == name
+    ]
+    if not waiting:
+        return False
+    min(waiting, key=lambda unit: unit.turn).event = event
+    return True
 
 
 def next_event(state: RunState, name: str) -> JsonObject | None:
@@ -79,6 +96,7 @@ def next_event(state: RunState, name: str) -> JsonObject | None:
     if not kept:
         return None
     data = kept.pop(0)
+    state.events_kept -= 1
     state.event_bytes -= json_size(data)
     if not kept:
         del state.events[name]

@@ -109,6 +109,10 @@ class Host(Protocol):
         """Returns True when the condition holds, False when ``due`` came first."""
         ...
 
+    def look(self) -> None:
+        """Says that something may hold now that is waited for; what comes from outside does so."""
+        ...
+
     def record(self, record: Record) -> None:
         """Keeps a fact. It is written with the next task, or at the next flush."""
         ...

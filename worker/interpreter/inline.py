@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from definitions.durations import format_duration
 from definitions.identity import event_id
 from definitions.records import ErrorInfo
-from worker.interpreter.events import next_event
+from worker.interpreter.events import give_back, next_event
 from worker.interpreter.host import StepError, step_error
 from worker.interpreter.publishing import published
 from worker.interpreter.requests import approval_request, event_name, object_input, wait_until
@@ -152,12 +153,23 @@ class InlineTasks:
                 return unit.event["data"]
             unit.turn = self._state.next_seq()
             unit.waiting_for = {"event": name}
-            await call.announce()
-        await self._host.wait_for(lambda: unit.event is not None, call.deadline, seq=unit.turn)
+            await self._or_give_back(unit, call.announce())
+        arrived = self._host.wait_for(lambda: unit.event is not None, call.deadline, seq=unit.turn)
+        await self._or_give_back(unit, arrived)
         waited_for, unit.waiting_for = unit.waiting_for, None
         if unit.event is None:
             raise timed_out(f"the event {waited_for['event']!r}", call.task.timeout)
         return unit.event["data"]
+
+    async def _or_give_back(self, unit: Unit, waiting: Awaitable[object]) -> None:
+        """Waits; a step that is told to stop does not keep the event that it has just got."""
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if unit.event is not None and unit.waiting_for is not None:
+                give_back(self._state, unit.waiting_for["event"], unit.event)
+                self._host.look()
+            raise
 
     async def _approval(self, call: InlineCall) -> Json:
         unit = call.unit

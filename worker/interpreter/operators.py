@@ -42,14 +42,16 @@ def find_skippable(state: RunState, name: str) -> tuple[ActiveStep, Unit]:
     Raises:
         RefusedError: There is none, or there are several.
     """
+    if state.cancelling:
+        raise RefusedError("the run is being cancelled")
     units = list(under_way(state.main)) if state.stage == "main" else []
     open_ones = [(active, unit) for active, unit in units if unit.phase == "task"]
     for active, unit in open_ones:
         if unit.path == name:
-            return active, _unless_skipped(active, unit)
+            return active, _unless_too_late(unit)
     matches = [pair for pair in open_ones if pair[0].step_id == name]
     if len(matches) == 1:
-        return matches[0][0], _unless_skipped(*matches[0])
+        return matches[0][0], _unless_too_late(matches[0][1])
     paths = ", ".join(unit.path for _, unit in open_ones)
     if matches:
         raise RefusedError(f"several steps of {name} are under way; name one by its path: {paths}")
@@ -60,7 +62,9 @@ def find_skippable(state: RunState, name: str) -> tuple[ActiveStep, Unit]:
     )
 
 
-def _unless_skipped(active: ActiveStep, unit: Unit) -> Unit:
+def _unless_too_late(unit: Unit) -> Unit:
     if unit.skipped:
-        raise RefusedError(f"{unit.path or active.path} is being skipped already")
+        raise RefusedError(f"{unit.path} is being skipped already")
+    if unit.verdict is not None or unit.event is not None:
+        raise RefusedError(f"{unit.path} has what it waited for already")
     return unit

@@ -48,7 +48,7 @@ class DecisionRequest(BaseModel):
 def waiting_units(frame: Frame) -> Iterator[tuple[str, Unit]]:
     """Every approval that waits, as (step id, unit), in the order of the frames."""
     for active, unit in under_way(frame):
-        if unit.waiting_for is not None and "approvalsRequired" in unit.waiting_for:
+        if unit.is_open and "approvalsRequired" in (unit.waiting_for or {}):
             yield active.step_id, unit
 
 

@@ -8,9 +8,10 @@ from definitions.identity import idempotency_key
 from definitions.outputs import stored_output
 from definitions.records import CompensationRecord, StepRecord
 from definitions.statuses import StepStatus
-from worker.interpreter.children import Children, Scope
+from definitions.tasks import CHILD_TASK
+from worker.interpreter.children import Children, Scope, bounded
 from worker.interpreter.host import StepError, TaskCall
-from worker.interpreter.inline import InlineCall
+from worker.interpreter.inline import InlineCall, timed_out
 from worker.interpreter.lane import Lane, names_in_scope
 from worker.interpreter.plan import every_planned
 from worker.interpreter.state import Unit
@@ -65,6 +66,7 @@ class Rollback:
             await self._host.admit(lambda: True, seq=done.turn)
             path = f"{done.path}@compensation"
             done.unit = Unit(path=path, started_at=self._host.now(), turn=done.turn)
+            done.turn = self._state.next_seq()
         unit, task = done.unit, self._compensations[done.step_id]
         record = StepRecord(
             seq=self._state.next_seq(),
@@ -122,7 +124,7 @@ class Rollback:
             nothing = self._nothing_to_announce
             await self._inline.run(InlineCall(task, unit, done.iteration, deadline, nothing))
             return
-        unit.output = await self._host.call(
+        work = self._host.call(
             TaskCall(
                 seq=unit.turn,
                 spec=task.spec,
@@ -141,6 +143,14 @@ class Rollback:
                 main_path=main_path,
             )
         )
+        if deadline is None or task.spec.task_id != CHILD_TASK:
+            # A task by itself is bounded by its host.
+            unit.output = await work
+            return
+        timer = self._host.sleep_until(deadline, seq=done.turn)
+        in_time, unit.output = await bounded(Scope(), work, Scope(), timer, name=unit.path)
+        if not in_time:
+            raise timed_out(f"the compensation of step {done.step_id}", task.timeout)
 
     async def _nothing_to_announce(self) -> None:
         """A compensation that waits is not shown as waiting."""

@@ -56,6 +56,11 @@ class Unit:
     event: JsonObject | None = None
     branches: list[Frame] = field(default_factory=list)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its task can still be given something: it has not ended, nor is it skipped."""
+        return self.phase == "task" and not self.skipped
+
 
 @dataclass(slots=True)
 class ActiveStep:
@@ -105,7 +110,7 @@ class Completed:
     """A completed step that has a compensation.
 
     ``unit`` is the one of the compensation once that has begun, ``turn`` the sequence number of its
-    wait to begin.
+    wait to begin, and then of the wait for its deadline.
     """
 
     step_id: str
@@ -122,8 +127,9 @@ class RunState:
     """A run. ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``.
 
     ``actions`` counts what was done to it from outside. ``events`` keeps the data of those that
-    nobody has waited for yet, by their names; ``event_bytes`` is their size, ``event_ids`` has the
-    ids of the latest ones. ``deadline_turn`` is the sequence number of the wait for ``deadline``.
+    nobody has waited for yet, by their names; ``events_kept`` and ``event_bytes`` are their number
+    and their size, ``event_ids`` has the ids of the latest ones. ``deadline_turn`` is the sequence
+    number of the wait for ``deadline``.
     """
 
     org_id: UUID
@@ -153,6 +159,7 @@ class RunState:
     completed: list[Completed] = field(default_factory=list)
     deciding_votes: list[JsonObject] = field(default_factory=list)
     events: dict[str, list[Json]] = field(default_factory=dict)
+    events_kept: int = 0
     event_bytes: int = 0
     event_ids: list[str] = field(default_factory=list)
     output: Json = None

@@ -183,8 +183,8 @@ class StepWork:
             self._chronicle.item_ended(step, active, unit, StepStatus.SKIPPED, None)
             return unit.output
         except asyncio.CancelledError:
+            unit.phase = "done"
             if unit.index is not None:
-                unit.phase = "done"
                 self._chronicle.item_ended(step, active, unit, StepStatus.CANCELLED, None)
             raise
         if unit.index is not None:
@@ -226,6 +226,9 @@ class StepWork:
         self._busy[unit.path] = busy
         try:
             if not step.inline:
+                if not step.spec.self_recorded and not unit.turn:
+                    # No activity of ours does it, so nobody else says that it has begun.
+                    await self._announce(lane, step, active, unit, StepStatus.ACTIVE)
                 return await self._host.call(self._task_call(lane, step, active, unit))
             announce = partial(self._announce, lane, step, active, unit)
             return await self._inline.run(
@@ -290,15 +293,20 @@ class StepWork:
         )
 
     async def _announce(
-        self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit
+        self,
+        lane: Lane,
+        step: PlannedStep,
+        active: ActiveStep,
+        unit: Unit,
+        status: StepStatus = StepStatus.WAITING,
     ) -> None:
-        """Records that a step waits, and writes everything that was kept."""
+        """Records that a step waits or has begun, and writes everything that was kept."""
         self._chronicle.keep(
             self._chronicle.step(
                 step,
                 unit.path,
                 active.iteration,
-                StepStatus.WAITING,
+                status,
                 started_at=unit.started_at or active.started_at,
                 input=unit.input,
                 unit=unit,

@@ -177,6 +177,9 @@ class RehearsalHost:
         held: bool = await self._operate(operation)
         return held
 
+    def look(self) -> None:
+        """Conditions are looked at whenever nothing moves."""
+
     def record(self, record: Record) -> None:
         """Keeps a fact."""
         if not self._closing:

@@ -15,6 +15,7 @@ from definitions.durations import format_duration, parse_duration
 from definitions.outputs import stored_output
 from definitions.records import AttemptRecord, ErrorInfo
 from definitions.statuses import StepStatus
+from definitions.tasks import CHILD_TASK
 from worker.interpreter.host import StepError
 from worker.interpreter.retries import next_attempt_at
 from worker.rehearsal.compare import differences
@@ -68,19 +69,23 @@ class RunningCall:
         self.output: Json = None
         self.error: StepError | None = None
         self._attempt = 0
+        #: Whether an attempt is under way, and not the wait for the next one.
+        self._trying = False
         self._began = tasks.now()
         self._alarm: Alarm | None = None
         self._begin()
 
     def cancel(self) -> None:
-        """Stops it; the attempt under way is recorded as cancelled."""
+        """Stops it; the attempt under way, if there is one, is recorded as cancelled."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._record(StepStatus.CANCELLED)
+        if self._trying:
+            self._record(StepStatus.CANCELLED)
 
     def _begin(self) -> None:
         """Begins an attempt: everything about its end is known at once."""
         self._attempt += 1
+        self._trying = True
         self._began = self._tasks.now()
         answer = self._tasks.next_answer(self.call)
         if answer is None:
@@ -100,7 +105,8 @@ class RunningCall:
         """The shortest of the limits that bound this attempt, and what happens at it."""
         call = self.call
         limits: list[tuple[timedelta, Callable[[], None]]] = []
-        if call.deadline is not None:
+        # Whoever has a child run bounds it from outside, as on Temporal.
+        if call.deadline is not None and call.spec.task_id != CHILD_TASK:
             left = max(call.deadline - self._tasks.now(), timedelta(0))
             limits.append((left, lambda: self._timed_out("its timeout", None)))
         if call.attempt_timeout is not None:
@@ -166,6 +172,7 @@ class RunningCall:
         self, status: StepStatus, *, output: Json = None, error: ErrorInfo | None = None
     ) -> None:
         """What a task's recorder writes: the attempt, and the step's end where that is its end."""
+        self._trying = False
         now = self._tasks.now()
         step = self.call.record
         if status is StepStatus.COMPLETED and self.call.final:
