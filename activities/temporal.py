@@ -19,6 +19,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from activities.attempt import AttemptInfo, AttemptRunner, Failure
+from activities.watching import WATCHED, NoTelemetry
 from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope
 from definitions.errors import TaskError
 from definitions.names import RECORD_ACTIVITY, RESOLVE_ACTIVITY
@@ -26,8 +27,10 @@ from definitions.records import RecordBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
 
     from activities.runs import RunActivities
+    from definitions.ports import Telemetry, WatchedAttempt
 
 _log = structlog.get_logger(__name__)
 
@@ -38,10 +41,18 @@ BEAT = 2.0
 class Activities:
     """All activities of one worker."""
 
-    def __init__(self, attempts: AttemptRunner, runs: RunActivities, *, identity: str) -> None:
+    def __init__(
+        self,
+        attempts: AttemptRunner,
+        runs: RunActivities,
+        *,
+        identity: str,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._attempts = attempts
         self._runs = runs
         self._identity = identity
+        self._telemetry = telemetry or NoTelemetry()
 
     def all(self) -> list[Callable[..., Any]]:
         """What a Temporal worker is given."""
@@ -63,13 +74,25 @@ class Activities:
             ) from None
         beat = _beater()
         attempt = AttemptInfo(number=info.attempt, worker=self._identity, beat=beat)
+        automatic = not info.is_local and not envelope.own_heartbeats
+        with (
+            _log_context(envelope, attempt),
+            self._telemetry.attempt(envelope, attempt.number) as watched,
+        ):
+            async with _alive(beat, automatic=automatic):
+                return await self._run_watched(given, envelope, attempt, watched)
+
+    async def _run_watched(
+        self, given: Any, envelope: TaskEnvelope, attempt: AttemptInfo, watched: WatchedAttempt
+    ) -> Any:
+        WATCHED.set(watched)
         try:
-            async with _alive(beat, automatic=not info.is_local and not envelope.own_heartbeats):
-                return await self._attempts.run(info.activity_type, given, envelope, attempt)
+            return await self._attempts.run(activity.info().activity_type, given, envelope, attempt)
         except Failure as failure:
+            watched.failed(failure.info)
             _log_failure(failure, envelope, attempt)
             details = FailureDetails(
-                code=failure.info.code, details=failure.info.details, attempt=info.attempt
+                code=failure.info.code, details=failure.info.details, attempt=attempt.number
             )
             raise ApplicationError(
                 failure.info.message,
@@ -100,6 +123,16 @@ def _tellable(cause: BaseException | None) -> BaseException | None:
             return None
         one = one.__cause__ or one.__context__
     return cause
+
+
+def _log_context(envelope: TaskEnvelope, attempt: AttemptInfo) -> AbstractContextManager[None]:
+    """What every line says that is logged in an attempt, the task's own included."""
+    return structlog.contextvars.bound_contextvars(
+        execution=envelope.ref.execution_id,
+        step=envelope.record.path,
+        task=envelope.record.task_id,
+        attempt=attempt.number,
+    )
 
 
 def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo) -> None:

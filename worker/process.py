@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
+from adapters.telemetry.opening import open_telemetry
 from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
 from worker.connections import database_url, temporal_connection
@@ -34,9 +35,11 @@ from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
     from temporalio.client import Client
-    from temporalio.worker import WorkflowRunner
+    from temporalio.worker import Interceptor, WorkflowRunner
 
     from activities.registry import TaskRegistry
+    from adapters.telemetry.providers import Providers
+    from definitions.ports import Recorder
     from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -95,9 +98,15 @@ _NOT_OURS = _NotOurs()
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings, registry: TaskRegistry, *, client: Client | None = None
+    settings: Settings,
+    registry: TaskRegistry,
+    *,
+    client: Client | None = None,
+    telemetry: Providers | None = None,
 ) -> AsyncIterator[RunningWorker]:
     """A worker with its connections, ready to ``run``; everything is closed afterwards.
+
+    ``telemetry`` stays open: it is its opener's.
 
     Raises:
         UnreachableError: Temporal or Postgres does not answer, or the schema is not there.
@@ -109,6 +118,10 @@ async def open_worker(
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
         recorder = PostgresRecorder(database)
+        watched: Recorder = recorder
+        if telemetry is not None:
+            watched = telemetry.watch(recorder)
+            recorder.on_commit = telemetry.meters.committed
         executor = ThreadPoolExecutor(
             settings.max_concurrent_activities, thread_name_prefix="steploom-task"
         )
@@ -116,14 +129,15 @@ async def open_worker(
             runs = RunActivities(
                 PostgresDefinitionStore(database),
                 PostgresReader(database),
-                recorder,
+                watched,
                 registry,
                 search_attributes=search_attributes,
                 liveness_timeout=settings.liveness_timeout.total_seconds(),
                 history_limit=settings.history_limit,
             )
-            attempts = AttemptRunner(registry, recorder, executor)
-            activities = Activities(attempts, runs, identity=name)
+            attempts = AttemptRunner(registry, watched, executor)
+            observer = telemetry.observer if telemetry is not None else None
+            activities = Activities(attempts, runs, identity=name, telemetry=observer)
             worker = Worker(
                 client,
                 task_queue=settings.task_queue,
@@ -137,11 +151,22 @@ async def open_worker(
                 max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
                 default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
                 graceful_shutdown_timeout=settings.graceful_shutdown,
+                interceptors=_interceptors(telemetry),
             )
             yield RunningWorker(worker, name, search_attributes)
         finally:
             await recorder.close()
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _interceptors(telemetry: Providers | None) -> Sequence[Interceptor]:
+    """What hands the trace of a run on to its activities, and takes it up there."""
+    if telemetry is None or not telemetry.traces:
+        return ()
+    from adapters.telemetry.received import ReceiveTraces  # noqa: PLC0415 (only where it is used)
+    from worker.trace_headers import TraceHeaders  # noqa: PLC0415 (the same)
+
+    return (TraceHeaders(), ReceiveTraces())
 
 
 async def run_worker(
@@ -154,7 +179,25 @@ async def run_worker(
 
     ``ready`` is told when everything is connected, just before the first poll.
     """
-    async with open_worker(settings, registry) as running:
+    telemetry = open_telemetry(os.environ)
+    if telemetry is None:
+        await _serve(settings, registry, stop, ready, None)
+        return
+    telemetry.make_global()
+    try:
+        await _serve(settings, registry, stop, ready, telemetry)
+    finally:
+        await asyncio.to_thread(telemetry.close)
+
+
+async def _serve(
+    settings: Settings,
+    registry: TaskRegistry,
+    stop: asyncio.Event | None,
+    ready: Callable[[RunningWorker], None],
+    telemetry: Providers | None,
+) -> None:
+    async with open_worker(settings, registry, telemetry=telemetry) as running:
         _log.info(
             "worker_started",
             task_queue=settings.task_queue,
