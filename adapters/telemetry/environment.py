@@ -1,9 +1,9 @@
 """What the standard environment variables ask for. Imports nothing of OpenTelemetry.
 
-The variables are those of https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
-and of its OTLP page. Here stands what decides whether there is telemetry at all, and what Temporal's
-native part needs; endpoints, headers, sampling, batches and resources are read by OpenTelemetry's
-own SDK.
+The variables are those of https://opentelemetry.io/docs/specs/otel/ (its pages on the environment
+and on OTLP's exporter). Here stands what decides whether there is telemetry at all, and what
+Temporal's native part needs; sampling, batches, resources and what else an exporter can be told are
+read by OpenTelemetry's own SDK.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ _log = structlog.get_logger(__name__)
 class Outage:
     """Says once that nothing arrives, and once that it does again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
         self._lock = threading.Lock()
         self._out = False
 
@@ -44,6 +45,8 @@ class Outage:
     def _saw(self, endpoint: str, *, good: bool) -> None:
         with self._lock:
             changed, self._out = self._out is good, not good
+        if self._silent:
+            return
         if changed and good:
             _log.info("telemetry_exported_again", endpoint=endpoint)
         elif changed:

@@ -83,7 +83,7 @@ class Observer:
                 raise
         try:
             self._written(batch)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it was)
             # The record is written; nobody may be told otherwise.
             _log.exception("telemetry_failed")
 

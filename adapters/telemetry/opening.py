@@ -34,7 +34,7 @@ def open_telemetry(environment: Mapping[str, str]) -> Providers | None:
         _log.warning(
             "telemetry_not_installed",
             missing=error.name,
-            hint="install steploom with its extra `telemetry`, or unset OTEL_EXPORTER_OTLP_ENDPOINT",
+            hint="install steploom's extra `telemetry`, or unset the OTEL_* variables",
         )
         return None
     return open_providers(settings)
@@ -55,6 +55,6 @@ def open_client_telemetry(environment: Mapping[str, str]) -> tuple[Providers, In
     except ModuleNotFoundError:
         # The worker says so; a command has an answer to give.
         return None
-    providers = open_providers(settings)
+    providers = open_providers(settings, silent=True)
     take_up_environment(environment)
     return providers, TraceClient(providers.tracer_provider)

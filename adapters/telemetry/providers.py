@@ -74,10 +74,13 @@ class Providers:
             self._meter_provider.shutdown()
 
 
-def open_providers(settings: TelemetrySettings) -> Providers:
-    """Sets up what the environment asks for; the rest it reads itself (sampling, batches, …)."""
+def open_providers(settings: TelemetrySettings, *, silent: bool = False) -> Providers:
+    """Sets up what the environment asks for; the rest it reads itself (sampling, batches, …).
+
+    ``silent``: not even an outage is told, for a process whose output is somebody's answer.
+    """
     quiet_exporters()
-    outage = Outage()
+    outage = Outage(silent=silent)
     # What the environment says of the resource goes before this.
     resource = Resource.create({"service.name": settings.service_name})
     ids = DerivedIds()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.propagate import inject
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -152,7 +153,8 @@ class Spans:
         sampled = trace.sampled
         if sampled is None:
             # As it will be decided for the root span: by the trace's id alone.
-            sampled = self._sampler.should_sample(None, trace_id, "").decision.is_sampled()
+            decision = self._sampler.should_sample(None, trace_id, "").decision
+            sampled = decision is Decision.RECORD_AND_SAMPLE
         parent = SpanContext(
             trace_id,
             int(span_id, 16),
