@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from adapters.telemetry.environment import Exporter, OtlpTarget
+
+#: What Temporal's native part calls itself where it exports metrics to the same place.
+_NATIVE_EXPORTER = "::telemetry::otel::metric_export"
 
 _log = structlog.get_logger(__name__)
 
@@ -58,11 +62,20 @@ class Outage:
             )
 
 
+class _NoNativeExporter(logging.Filter):
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.name.endswith(_NATIVE_EXPORTER)
+
+
+_NO_NATIVE_EXPORTER = _NoNativeExporter()
+
+
 def quiet_exporters() -> None:
     """Keeps the exporters from reporting each try: ``Outage`` says the same in one line."""
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
-    # What the native part of Temporal's SDK says of its own exporter.
-    logging.getLogger("temporalio.core.opentelemetry_sdk").setLevel(logging.CRITICAL)
+    # The logger that the native part's messages are forwarded to (``adapters.temporal.runtime``).
+    logging.getLogger("temporalio.core").addFilter(_NO_NATIVE_EXPORTER)
 
 
 def span_exporter(kind: Exporter, target: OtlpTarget | None) -> SpanExporter:
