@@ -25,6 +25,8 @@ TRACE_HEADER = "_tracer-data"
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
 _MAX_TRACESTATE = 512
+#: No run is older than this year, and OTLP has no times before 1970.
+_EARLIEST = 2000
 
 #: Beside ``traceparent``, which names the span to hang from: the parent of the run's own span,
 #: when the run began, and ``ask`` where nobody has decided yet whether the trace is sampled.
@@ -155,4 +157,6 @@ def _moment(carrier: Any) -> datetime | None:
         moment = datetime.fromisoformat(given) if isinstance(given, str) else None
     except ValueError:
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    if moment is None or moment.tzinfo is None or moment.year < _EARLIEST:
+        return None
+    return moment

@@ -17,6 +17,7 @@ from generated.commands import commands
 from generated.fields import document_fields, start_fields
 from generated.problems import document_codes, gate_codes, value_codes
 from generated.settings import settings
+from generated.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "document-codes": document_codes,
     "value-codes": value_codes,
     "settings": settings,
+    "metrics": metrics,
     "columns": columns,
     "commands": commands,
 }

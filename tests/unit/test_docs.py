@@ -18,6 +18,7 @@ import typer.main
 
 from activities.context import TaskContext
 from activities.registry import TaskRegistry, task
+from adapters.telemetry.names import ATTRIBUTES, METRICS, SPANS
 from definitions import names
 from definitions.audit import _FIELD_ORDER, WorkflowEventBuilder
 from definitions.errors import NEVER_RETRIED
@@ -271,6 +272,15 @@ def test_every_environment_variable_is_documented() -> None:
                 names.UPDATE_RESUME,
                 names.QUERY_STATE,
                 *names.SEARCH_ATTRIBUTES,
+            },
+        ),
+        (
+            "telemetry.md",
+            {
+                *SPANS,
+                *ATTRIBUTES,
+                *(metric.name for metric in METRICS),
+                *("execution", "step", "task", "attempt", "trace_id", "span_id"),
             },
         ),
         (
