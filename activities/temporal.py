@@ -27,7 +27,6 @@ from definitions.records import RecordBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractContextManager
 
     from activities.runs import RunActivities
     from definitions.ports import Telemetry, WatchedAttempt
@@ -75,10 +74,8 @@ class Activities:
         beat = _beater()
         attempt = AttemptInfo(number=info.attempt, worker=self._identity, beat=beat)
         automatic = not info.is_local and not envelope.own_heartbeats
-        with (
-            _log_context(envelope, attempt),
-            self._telemetry.attempt(envelope, attempt.number) as watched,
-        ):
+        _bind_logs(envelope, attempt)
+        with self._telemetry.attempt(envelope, attempt.number) as watched:
             async with _alive(beat, automatic=automatic):
                 return await self._run_watched(given, envelope, attempt, watched)
 
@@ -125,9 +122,10 @@ def _tellable(cause: BaseException | None) -> BaseException | None:
     return cause
 
 
-def _log_context(envelope: TaskEnvelope, attempt: AttemptInfo) -> AbstractContextManager[None]:
-    """What every line says that is logged in an attempt, the task's own included."""
-    return structlog.contextvars.bound_contextvars(
+def _bind_logs(envelope: TaskEnvelope, attempt: AttemptInfo) -> None:
+    """Has every line say it that is logged in this attempt, the task's own included."""
+    # Nothing is unbound: an activity has a context of its own, which ends with it.
+    structlog.contextvars.bind_contextvars(
         execution=envelope.ref.execution_id,
         step=envelope.record.path,
         task=envelope.record.task_id,

@@ -81,7 +81,7 @@ def open_providers(settings: TelemetrySettings, *, silent: bool = False) -> Prov
     """
     quiet_exporters()
     outage = Outage(silent=silent)
-    # What the environment says of the resource goes before this.
+    # The rest of the resource is the environment's.
     resource = Resource.create({"service.name": settings.service_name})
     ids = DerivedIds()
     exporters: list[SpanExporter | MetricExporter] = []

@@ -12,6 +12,8 @@ from adapters.telemetry.environment import OtlpTarget, TelemetrySettings, read_e
 from adapters.telemetry.native import native_metrics
 from adapters.telemetry.opening import open_client_telemetry, open_telemetry
 from definitions.errors import InvalidInputError
+from definitions.statuses import InstanceStatus
+from tests.integration.facts import facts, flush, run_ref
 
 _ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
@@ -107,6 +109,21 @@ def test_what_we_cannot_do_is_refused(variable: str, value: str) -> None:
     """By a sentence that names the variable."""
     with pytest.raises(InvalidInputError, match=variable):
         read_environment({**_ENDPOINT, variable: value})
+
+
+async def test_the_console_is_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where both signals go at the end, if not before; stdout is for answers."""
+    telemetry = open_telemetry(
+        {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"}
+    )
+    assert telemetry is not None
+    with telemetry.observer.write(facts(run_ref(), flush(1, InstanceStatus.COMPLETED))):
+        pass
+    telemetry.close()
+    written = capsys.readouterr()
+    assert '"run order"' in written.err
+    assert '"steploom.runs.ended"' in written.err
+    assert written.out == ""
 
 
 def test_without_the_extra_the_worker_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
