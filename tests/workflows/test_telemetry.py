@@ -193,9 +193,14 @@ async def test_a_run_is_one_trace(
 async def test_a_run_goes_on_with_the_trace_of_its_client(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The span of the start is the run's parent, after the run was continued as well."""
+    """The span of the start is the run's parent, after the run was continued as well.
+
+    Here outside of the workflow sandbox, as in production.
+    """
     with http_collector() as collector:
-        async with watched(stack, monkeypatch, collector.endpoint, history_limit=1) as served:
+        async with watched(
+            stack, monkeypatch, collector.endpoint, history_limit=1, sandbox=False
+        ) as served:
             opened = open_client_telemetry(
                 {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
             )
@@ -304,7 +309,6 @@ async def test_a_dead_endpoint_changes_nothing_but_one_line(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         with structlog.testing.capture_logs() as logs:
             async with watched(stack, monkeypatch, endpoint) as served:
-                monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
                 for _ in range(3):
                     result, _ = await served.run(definition(step("one", "test.echo")), {"n": 1})
                     assert result == {"n": 1}
