@@ -14,6 +14,7 @@ import pytest
 import structlog
 from temporalio.client import Interceptor, OutboundInterceptor, StartWorkflowInput
 from temporalio.converter import PayloadConverter
+from temporalio.worker import Replayer
 from typing_extensions import override
 
 from adapters.telemetry.opening import open_client_telemetry, open_telemetry
@@ -22,6 +23,9 @@ from definitions.tracing import RunTrace, run_span_id, step_span_id
 from tests.otlp import grpc_collector, http_collector
 from tests.workflows.documents import branch, definition, retry, step
 from tests.workflows.stack import Stack
+from worker.process import workflow_runner
+from worker.trace_headers import TraceHeaders
+from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -253,6 +257,29 @@ async def test_a_trace_that_is_not_sampled_is_not_sent(
             await served.run(document)
     assert collector.spans == []
     assert "steploom.runs.ended" in collector.metrics
+
+
+async def test_a_run_replays_with_and_without_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So telemetry can be turned on and off while runs are under way; a replay sends nothing."""
+    document = definition(step("one", "test.echo"), step("two", "test.echo-local"))
+    with http_collector() as collector:
+        async with watched(stack, monkeypatch, collector.endpoint) as served:
+            handle = await served.start(document)
+            await served.result(handle)
+        spans = len(collector.spans)
+        plain = await stack.start(document)
+        await stack.result(plain)
+        for interceptors in ([], [TraceHeaders()]):
+            replayer = Replayer(
+                workflows=[DefinitionWorkflow],
+                workflow_runner=workflow_runner(sandbox=True),
+                interceptors=interceptors,
+            )
+            await replayer.replay_workflow(await handle.fetch_history())
+            await replayer.replay_workflow(await plain.fetch_history())
+    assert len(collector.spans) == spans > 0
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
