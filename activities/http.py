@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import json
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import httpcore
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from typing_extensions import override
 
 from activities.registry import task
+from activities.watching import WATCHED
 from definitions.errors import TaskError
 from definitions.outputs import MAX_VALUE_BYTES
 
@@ -159,6 +160,17 @@ def _client(guard: _Guard) -> httpx.AsyncClient:
 
 
 async def _send(request: HttpRequest, guard: _Guard) -> HttpResponse:
+    with WATCHED.get().request(request.method.upper(), request.url) as watched:
+        response, body = await _exchange(request, guard, watched.headers)
+        watched.answered(response.status_code)
+    return _checked(request, response, body)
+
+
+async def _exchange(
+    request: HttpRequest, guard: _Guard, trace: Mapping[str, str]
+) -> tuple[httpx.Response, bytes]:
+    given = {name.lower() for name in request.headers}
+    ours = {name: value for name, value in trace.items() if name not in given}
     content: dict[str, Any] = {}
     if isinstance(request.body, str):
         content["content"] = request.body.encode()
@@ -171,7 +183,7 @@ async def _send(request: HttpRequest, guard: _Guard) -> HttpResponse:
             client.stream(
                 request.method.upper(),
                 request.url,
-                headers=request.headers,
+                headers={**ours, **request.headers},
                 params={k: v for k, v in request.query.items() if v is not None} or None,
                 **content,
             ) as response,
@@ -185,7 +197,7 @@ async def _send(request: HttpRequest, guard: _Guard) -> HttpResponse:
     except httpx.HTTPError as error:
         message = f"{request.method} {request.url}: {str(error) or type(error).__name__}"
         raise TaskError(message, type="HttpError", code="connection") from None
-    return _checked(request, response, body)
+    return response, body
 
 
 async def _read(response: httpx.Response) -> bytes:

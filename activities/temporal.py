@@ -21,6 +21,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from activities.attempt import AttemptInfo, AttemptRunner, Failure
+from activities.watching import WATCHED, NoTelemetry
 from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope
 from definitions.errors import TaskError
 from definitions.names import ATTEMPTS_ACTIVITY, RECORD_ACTIVITY, RESOLVE_ACTIVITY
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from activities.runs import RunActivities
+    from definitions.ports import Telemetry, WatchedAttempt
     from definitions.redaction import Redactor
 
 _log = structlog.get_logger(__name__)
@@ -44,12 +46,19 @@ class Activities:
     """All activities of one worker."""
 
     def __init__(
-        self, attempts: AttemptRunner, runs: RunActivities, redactor: Redactor, *, identity: str
+        self,
+        attempts: AttemptRunner,
+        runs: RunActivities,
+        redactor: Redactor,
+        *,
+        identity: str,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._attempts = attempts
         self._runs = runs
         self._redactor = redactor
         self._identity = identity
+        self._telemetry = telemetry or NoTelemetry()
 
     def all(self) -> list[Callable[..., Any]]:
         """What a Temporal worker is given."""
@@ -71,13 +80,23 @@ class Activities:
             ) from None
         beat = _beater(self._redactor)
         attempt = AttemptInfo(number=info.attempt, worker=self._identity, beat=beat)
+        automatic = not info.is_local and not envelope.own_heartbeats
+        _bind_logs(envelope, attempt)
+        with self._telemetry.attempt(envelope, attempt.number) as watched:
+            async with _alive(beat, automatic=automatic):
+                return await self._run_watched(given, envelope, attempt, watched)
+
+    async def _run_watched(
+        self, given: Any, envelope: TaskEnvelope, attempt: AttemptInfo, watched: WatchedAttempt
+    ) -> Any:
+        WATCHED.set(watched)
         try:
-            async with _alive(beat, automatic=not info.is_local and not envelope.own_heartbeats):
-                return await self._attempts.run(info.activity_type, given, envelope, attempt)
+            return await self._attempts.run(activity.info().activity_type, given, envelope, attempt)
         except Failure as failure:
+            watched.failed(failure.info)
             _log_failure(failure, envelope, attempt)
             details = FailureDetails(
-                code=failure.info.code, details=failure.info.details, attempt=info.attempt
+                code=failure.info.code, details=failure.info.details, attempt=attempt.number
             )
             raise ApplicationError(
                 failure.info.message,
@@ -140,6 +159,17 @@ class Activities:
             if not page.next_page_token:
                 return None
             request.next_page_token = page.next_page_token
+
+
+def _bind_logs(envelope: TaskEnvelope, attempt: AttemptInfo) -> None:
+    """Has every line say it that is logged in this attempt, the task's own included."""
+    # Nothing is unbound: an activity has a context of its own, which ends with it.
+    structlog.contextvars.bind_contextvars(
+        execution=envelope.ref.execution_id,
+        step=envelope.record.path,
+        task=envelope.record.task_id,
+        attempt=attempt.number,
+    )
 
 
 def _log_failure(failure: Failure, envelope: TaskEnvelope, attempt: AttemptInfo) -> None:

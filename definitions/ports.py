@@ -9,10 +9,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from definitions.calls import TaskEnvelope
     from definitions.document import Definition
-    from definitions.records import RecordBatch
+    from definitions.records import ErrorInfo, RecordBatch
     from definitions.views import InstanceView, StepView
 
 
@@ -120,4 +122,37 @@ class Recorder(Protocol):
         Raises:
             UnreachableError: The database did not answer; nothing, or all of it, was written.
         """
+        ...
+
+
+class WatchedRequest(Protocol):
+    """One HTTP request that a task makes."""
+
+    #: What is sent along, so that the other side can go on with the trace.
+    headers: Mapping[str, str]
+
+    def answered(self, status: int) -> None:
+        """The response's status has come."""
+        ...
+
+
+class WatchedAttempt(Protocol):
+    """One attempt of a task, while it runs."""
+
+    def failed(self, error: ErrorInfo) -> None:
+        """The attempt failed so."""
+        ...
+
+    def request(self, method: str, url: str) -> AbstractContextManager[WatchedRequest]:
+        """To be held around an HTTP request of the attempt; an exception out of it failed it."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Who watches the work of a worker, beside the record. It never stands in its way."""
+
+    def attempt(
+        self, envelope: TaskEnvelope, number: int
+    ) -> AbstractContextManager[WatchedAttempt]:
+        """To be held around an attempt, its write to the record included."""
         ...

@@ -18,6 +18,7 @@ from generated.fields import catalogue_fields, document_fields, start_fields
 from generated.polyglot import catalogue, go_worker
 from generated.problems import catalogue_codes, document_codes, gate_codes, value_codes
 from generated.settings import settings
+from generated.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "document-codes": document_codes,
     "value-codes": value_codes,
     "settings": settings,
+    "metrics": metrics,
     "columns": columns,
     "commands": commands,
 }

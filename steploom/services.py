@@ -6,8 +6,9 @@ that a command that needs neither starts at once.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from worker.connections import database_url
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
+    from temporalio.client import Client, Interceptor
 
     from adapters.postgres.definitions import PostgresDefinitionStore
     from adapters.postgres.reader import PostgresReader
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 Service = Literal["temporal", "postgres"]
 BOTH: frozenset[Service] = frozenset({"temporal", "postgres"})
 
+#: Seconds that the end of a command may wait for a collector of traces.
+_LAST_EXPORT = 2.0
 #: A command makes one query at a time.
 _POOL_SIZE = 2
 _START_HINT = "start one with `steploom dev`, or set "
@@ -151,7 +154,7 @@ async def open_services(
         if "postgres" in needs:
             store, reader = await _open_postgres(settings, exits)
         if "temporal" in needs:
-            client = await open_temporal(settings)
+            client = await open_temporal(settings, _traced(exits))
         yield Services(settings, client, store, reader)
 
 
@@ -169,7 +172,19 @@ async def _open_postgres(
     return PostgresDefinitionStore(database), PostgresReader(database)
 
 
-async def open_temporal(settings: Settings) -> Client:
+def _traced(exits: AsyncExitStack) -> Sequence[Interceptor]:
+    """What makes a trace of the calls to Temporal, where the environment asks for one."""
+    from adapters.telemetry.opening import open_client_telemetry  # noqa: PLC0415 (as above)
+
+    opened = open_client_telemetry(os.environ)
+    if opened is None:
+        return ()
+    providers, interceptor = opened
+    exits.push_async_callback(asyncio.to_thread, providers.close, _LAST_EXPORT)
+    return (interceptor,)
+
+
+async def open_temporal(settings: Settings, interceptors: Sequence[Interceptor] = ()) -> Client:
     """A client of the settings' Temporal.
 
     Raises:
@@ -179,7 +194,7 @@ async def open_temporal(settings: Settings) -> Client:
     from adapters.temporal.connection import connect  # noqa: PLC0415 (see the module's docstring)
     from worker.connections import temporal_connection  # noqa: PLC0415
 
-    return await connect(temporal_connection(settings))
+    return await connect(temporal_connection(settings), interceptors)
 
 
 def require(settings: Settings, needs: Collection[Service] = BOTH) -> None:

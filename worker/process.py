@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from adapters.postgres.open_runs import OpenRuns
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
+from adapters.telemetry.opening import open_telemetry
 from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
 from definitions.redaction import DEFAULT_KEYS, Redactor
@@ -39,9 +40,11 @@ from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
     from temporalio.client import Client
-    from temporalio.worker import WorkflowRunner
+    from temporalio.worker import Interceptor, WorkflowRunner
 
     from activities.registry import TaskRegistry
+    from adapters.telemetry.providers import Providers
+    from definitions.ports import Recorder
     from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -68,12 +71,16 @@ PASSED_THROUGH = (
 
 @dataclass(frozen=True, slots=True)
 class RunningWorker:
-    """A worker that serves. ``identity`` is its name in Temporal's history and in our records."""
+    """A worker that serves so many ``tasks``.
+
+    ``identity`` is its name in Temporal's history and in our records.
+    """
 
     worker: Worker
     identity: str
     search_attributes: bool
     reconciler: Reconciler
+    tasks: int
 
 
 def identity() -> str:
@@ -112,10 +119,12 @@ async def open_worker(
     *,
     client: Client | None = None,
     redactor: Redactor | None = None,
+    telemetry: Providers | None = None,
 ) -> AsyncIterator[RunningWorker]:
     """A worker with its connections, ready to ``run``; everything is closed afterwards.
 
     ``redactor`` learns the secrets that tasks use; whoever gives one hides them elsewhere, too.
+    ``telemetry`` stays open: it is its opener's.
 
     Raises:
         UnreachableError: Temporal or Postgres does not answer, or the schema is not there.
@@ -127,13 +136,17 @@ async def open_worker(
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
         recorder = PostgresRecorder(database)
+        watched: Recorder = recorder
+        if telemetry is not None:
+            watched = telemetry.watch(recorder)
+            recorder.on_commit = telemetry.meters.committed
         executor = ThreadPoolExecutor(
             settings.max_concurrent_activities, thread_name_prefix="steploom-task"
         )
         try:
             redactor = redactor or make_redactor(settings)
             secrets = Secrets(settings.secrets_dir, redactor)
-            filtering = FilteringRecorder(recorder, redactor)
+            filtering = FilteringRecorder(watched, redactor)
             store, reader = PostgresDefinitionStore(database), PostgresReader(database)
             runs = RunActivities(
                 store,
@@ -145,7 +158,8 @@ async def open_worker(
                 history_limit=settings.history_limit,
             )
             attempts = AttemptRunner(registry, filtering, executor, secrets, redactor)
-            activities = Activities(attempts, runs, redactor, identity=name)
+            observer = telemetry.observer if telemetry is not None else None
+            activities = Activities(attempts, runs, redactor, identity=name, telemetry=observer)
             worker = Worker(
                 client,
                 task_queue=settings.task_queue,
@@ -159,6 +173,7 @@ async def open_worker(
                 max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
                 default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
                 graceful_shutdown_timeout=settings.graceful_shutdown,
+                interceptors=_interceptors(telemetry),
             )
             reconciler = Reconciler(
                 client,
@@ -168,10 +183,22 @@ async def open_worker(
                 filtering,
                 interval=settings.reconcile_interval,
             )
-            yield RunningWorker(worker, name, search_attributes, reconciler)
+            yield RunningWorker(
+                worker, name, search_attributes, reconciler, tasks=len(registry.specs())
+            )
         finally:
             await recorder.close()
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _interceptors(telemetry: Providers | None) -> Sequence[Interceptor]:
+    """What hands the trace of a run on to its activities, and takes it up there."""
+    if telemetry is None or not telemetry.traces:
+        return ()
+    from adapters.telemetry.received import ReceiveTraces  # noqa: PLC0415 (only where it is used)
+    from worker.trace_headers import TraceHeaders  # noqa: PLC0415 (the same)
+
+    return (TraceHeaders(), ReceiveTraces())
 
 
 async def run_worker(
@@ -185,15 +212,32 @@ async def run_worker(
 
     ``ready`` is told when everything is connected, just before the first poll.
     """
-    async with open_worker(settings, registry, redactor=redactor) as running:
+    telemetry = open_telemetry(os.environ)
+    if telemetry is not None:
+        telemetry.make_global()
+    opened = open_worker(settings, registry, telemetry=telemetry, redactor=redactor)
+    try:
+        await _serve(opened, settings, stop, ready)
+    finally:
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry.close)
+
+
+async def _serve(
+    opened: AbstractAsyncContextManager[RunningWorker],
+    settings: Settings,
+    stop: asyncio.Event | None,
+    ready: Callable[[RunningWorker], None],
+) -> None:
+    async with opened as running:
         _log.info(
             "worker_started",
             task_queue=settings.task_queue,
             identity=running.identity,
-            tasks=len(registry.specs()),
+            tasks=running.tasks,
         )
         ready(running)
-        serving = asyncio.create_task(_serve(running, settings))
+        serving = asyncio.create_task(_poll(running, settings))
         if stop is None:
             await serving
             return
@@ -207,7 +251,7 @@ async def run_worker(
         _log.info("worker_stopped")
 
 
-async def _serve(running: RunningWorker, settings: Settings) -> None:
+async def _poll(running: RunningWorker, settings: Settings) -> None:
     reconciling: asyncio.Task[None] | None = None
     if settings.reconcile_interval:
         reconciling = asyncio.create_task(running.reconciler.run())

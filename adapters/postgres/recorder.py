@@ -12,6 +12,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,6 +82,8 @@ class PostgresRecorder:
         self._writer: asyncio.Task[None] | None = None
         self._known_runs: OrderedDict[UUID, None] = OrderedDict()
         self._closed = False
+        #: Told of each commit: how many batches it took, and how many seconds.
+        self.on_commit: Callable[[int, float], None] = lambda *_: None
 
     async def write(self, batch: RecordBatch) -> None:
         """Commits a batch; returns when it is durable. The same batch again changes nothing.
@@ -131,6 +134,7 @@ class PostgresRecorder:
         return group
 
     async def _write_group(self, group: Sequence[_Queued]) -> None:
+        began = time.perf_counter()
         try:
             await self._commit_patiently([queued.rows for queued in group])
         except UnreachableError as error:
@@ -148,6 +152,7 @@ class PostgresRecorder:
             await self._write_group(group[middle:])
         else:
             _answer(group, None)
+            self.on_commit(len(group), time.perf_counter() - began)
 
     async def _commit_patiently(self, batches: Sequence[BatchRows]) -> None:
         for attempt in range(1, _TRIES + 1):

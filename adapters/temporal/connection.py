@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, TLSConfig
@@ -40,8 +41,10 @@ class TemporalConnection:
         return self.tls or self.api_key is not None
 
 
-async def connect(connection: TemporalConnection) -> Client:
-    """A client of the namespace.
+async def connect(
+    connection: TemporalConnection, interceptors: Sequence[Interceptor] = ()
+) -> Client:
+    """A client of the namespace, with these interceptors.
 
     Raises:
         UnreachableError: Nothing answers there, or it refuses us.
@@ -55,10 +58,14 @@ async def connect(connection: TemporalConnection) -> Client:
                 api_key=connection.api_key,
                 tls=connection._tls(),  # noqa: SLF001 (the same module)
                 data_converter=_CONVERTER,
+                interceptors=interceptors,
             )
         else:
-            found = ClientConfig.load_client_connect_config()
-            attempt = Client.connect(**found, data_converter=_CONVERTER)
+            attempt = Client.connect(
+                **ClientConfig.load_client_connect_config(),
+                data_converter=_CONVERTER,
+                interceptors=interceptors,
+            )
         return await asyncio.wait_for(attempt, CONNECT_TIMEOUT)
     except (OSError, RuntimeError, RPCError, ValueError) as error:
         # wait_for's TimeoutError is an OSError.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,10 +69,13 @@ async def _serve(
     redactor: Redactor,
     ready: Callable[[RunningWorker], None],
 ) -> None:
+    from adapters.telemetry.environment import read_environment  # noqa: PLC0415
+    from adapters.telemetry.native import native_metrics  # noqa: PLC0415
     from adapters.temporal.runtime import forward_native_logs  # noqa: PLC0415
     from worker.process import run_worker  # noqa: PLC0415
 
-    forward_native_logs()
+    telemetry = read_environment(os.environ)
+    forward_native_logs(native_metrics(telemetry), telemetry.service_name)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)

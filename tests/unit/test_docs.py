@@ -18,6 +18,7 @@ import typer.main
 
 from activities.context import TaskContext
 from activities.registry import TaskRegistry, task
+from adapters.telemetry.names import ATTRIBUTES, METRICS, SPANS
 from definitions import names
 from definitions.audit import _FIELD_ORDER, WorkflowEventBuilder
 from definitions.declared import read_catalogue
@@ -279,6 +280,15 @@ def test_every_environment_variable_is_documented() -> None:
                 names.SIGNAL_EVENT,
                 names.QUERY_STATE,
                 *names.SEARCH_ATTRIBUTES,
+            },
+        ),
+        (
+            "telemetry.md",
+            {
+                *SPANS,
+                *ATTRIBUTES,
+                *(metric.name for metric in METRICS),
+                *("execution", "step", "task", "attempt", "trace_id", "span_id"),
             },
         ),
         (

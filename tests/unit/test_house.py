@@ -144,7 +144,15 @@ def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     for lock, wanted in (
-        ("requirements.lock", [*project["dependencies"], *extras["embedded"], *extras["build"]]),
+        (
+            "requirements.lock",
+            [
+                *project["dependencies"],
+                *extras["embedded"],
+                *extras["telemetry"],
+                *extras["build"],
+            ],
+        ),
         ("requirements-dev.lock", [*project["dependencies"], *extras["dev"]]),
     ):
         locked = (ROOT / lock).read_text().lower()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle
 
     from adapters.postgres.database import Database
+    from adapters.telemetry.providers import Providers
     from definitions.ports import StoredVersion
     from definitions.views import AttemptView, AuditView, InstanceView, StepView
 
@@ -103,10 +104,16 @@ class Stack:
         return Settings(**given)
 
     @asynccontextmanager
-    async def worker(self, *, client: Client | None = None, **changes: Any) -> AsyncIterator[Stack]:
+    async def worker(
+        self,
+        *,
+        client: Client | None = None,
+        telemetry: Providers | None = None,
+        **changes: Any,
+    ) -> AsyncIterator[Stack]:
         """A worker of its own with other settings; yields the stack as its clients see it."""
         settings = self.settings(**changes)
-        async with serving(settings, client or self.client):
+        async with serving(settings, client or self.client, telemetry):
             yield Stack(client or self.client, self.database, self.url, settings.task_queue)
 
     async def register(self, document: dict[str, Any]) -> StoredVersion:
@@ -224,11 +231,13 @@ class Stack:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, client: Client) -> AsyncIterator[None]:
+async def serving(
+    settings: Settings, client: Client, telemetry: Providers | None = None
+) -> AsyncIterator[None]:
     """A worker that serves while the body runs."""
     sources = TaskSources(settings.tasks, settings.catalogue)
     registry = load_registry(sources, settings.http_allow)
-    async with open_worker(settings, registry, client=client) as running:
+    async with open_worker(settings, registry, client=client, telemetry=telemetry) as running:
         work = asyncio.create_task(running.worker.run())
         try:
             yield

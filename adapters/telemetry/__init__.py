@@ -1,0 +1,1 @@
+"""OpenTelemetry: spans, metrics, and what Temporal carries between them. Off by default."""
