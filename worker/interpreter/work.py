@@ -225,6 +225,10 @@ class StepWork:
             raise AssertionError("steps are walked by asyncio's tasks")
         self._busy[unit.path] = busy
         try:
+            if step.spec.task_id == CHILD_TASK and not unit.turn:
+                # Nothing else would tell of the step before its child ends, in a month perhaps.
+                unit.turn = self._state.next_seq()
+                await self._announce(lane, step, active, unit, StepStatus.ACTIVE)
             if not step.inline:
                 return await self._host.call(self._task_call(lane, step, active, unit))
             announce = partial(self._announce, lane, step, active, unit)
@@ -290,15 +294,20 @@ class StepWork:
         )
 
     async def _announce(
-        self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit
+        self,
+        lane: Lane,
+        step: PlannedStep,
+        active: ActiveStep,
+        unit: Unit,
+        status: StepStatus = StepStatus.WAITING,
     ) -> None:
-        """Records that a step waits, and writes everything that was kept."""
+        """Records that a step waits, or runs long, and writes everything that was kept."""
         self._chronicle.keep(
             self._chronicle.step(
                 step,
                 unit.path,
                 active.iteration,
-                StepStatus.WAITING,
+                status,
                 started_at=unit.started_at or active.started_at,
                 input=unit.input,
                 unit=unit,
