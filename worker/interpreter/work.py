@@ -225,11 +225,10 @@ class StepWork:
             raise AssertionError("steps are walked by asyncio's tasks")
         self._busy[unit.path] = busy
         try:
-            if step.spec.task_id == CHILD_TASK and not unit.turn:
-                # Nothing else would tell of the step before its child ends, in a month perhaps.
-                unit.turn = self._state.next_seq()
-                await self._announce(lane, step, active, unit, StepStatus.ACTIVE)
             if not step.inline:
+                if not step.spec.self_recorded and not unit.turn:
+                    # No activity of ours does it, so nobody else says that it has begun.
+                    await self._announce(lane, step, active, unit, StepStatus.ACTIVE)
                 return await self._host.call(self._task_call(lane, step, active, unit))
             announce = partial(self._announce, lane, step, active, unit)
             return await self._inline.run(
@@ -301,7 +300,7 @@ class StepWork:
         unit: Unit,
         status: StepStatus = StepStatus.WAITING,
     ) -> None:
-        """Records that a step waits, or runs long, and writes everything that was kept."""
+        """Records that a step waits or has begun, and writes everything that was kept."""
         self._chronicle.keep(
             self._chronicle.step(
                 step,
