@@ -147,9 +147,6 @@ class TemporalHost:
 
     async def _call_elsewhere(self, call: TaskCall) -> Json:
         """Runs what no activity of ours runs: a child run, or another worker's task."""
-        # Its worker knows nothing of this record, so nobody else writes that it has begun.
-        self.record(call.record.model_copy(update={"input": call.input}))
-        await self.flush(main_path=call.main_path)
         remaining = self._remaining(call)
         self._under_way += 1
         try:

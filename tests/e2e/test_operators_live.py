@@ -315,6 +315,24 @@ def test_child_executions(stack: Live) -> None:
     ]
 
 
+def test_a_step_is_on_record_while_its_child_runs(stack: Live) -> None:
+    """So one can see where to look; who skips the step has the child cancelled."""
+    step = {**PARENT["steps"][0], "input": {"workflowId": "settlement", "input": {"amount": 1}}}
+    stack.write("slow.json", {**PARENT, "workflowId": "slow-household", "steps": [step]})
+    stack.steploom("register", "slow.json")
+    name = f"slow-{uuid4().hex[:8]}"
+    stack.steploom("start", "slow-household", "--id", name)
+    _wait_at(stack, f"{name}/buy", "paid")
+    shown = stack.json("show", name)
+    assert [(one["path"], one["status"]) for one in shown["steps"]] == [("buy", "active")]
+    assert [(one["executionId"], one["status"]) for one in shown["related"]] == [
+        (f"{name}/buy", "running")
+    ]
+    stack.steploom("skip", name, "buy")
+    stack.wait_for(name, "completed")
+    stack.wait_for(f"{name}/buy", "cancelled")
+
+
 def test_definitions_that_run_each_other(stack: Live) -> None:
     """Together or one after the other: the one that closes the circle is refused."""
     step = {"stepId": "run", "taskId": "core.workflow"}

@@ -182,3 +182,19 @@ def test_a_state_is_the_same_after_json() -> None:
     dumped = dump_state(state)
     assert load_state(dumped) == state
     assert dump_state(load_state(dumped)) == dumped
+
+
+def test_a_step_is_on_record_while_its_child_runs() -> None:
+    """Once, however often the run is taken up again meanwhile: a child may run for a month."""
+    step = {"stepId": "run", "taskId": "core.workflow", "input": {"workflowId": "child"}}
+    case = {
+        "name": "child",
+        "definition": {"workflowId": "w", "name": "W", "version": "1.0.0", "steps": [step]},
+        "tasks": {"core.workflow": [{"after": "P30D", "return": {"a": 1}}]},
+    }
+    for restart in (False, True):
+        result = rehearse(parse_case(case), restart_every_step=restart)
+        records = [one for one in result.journal.records if isinstance(one, StepRecord)]
+        assert [(one.path, str(one.status)) for one in records] == [
+            ("run", "active"), ("run", "completed"),
+        ]  # fmt: skip

@@ -90,13 +90,13 @@ async def test_an_argument_that_cannot_be_decoded(
         pytest.param([], "", id="list"),
         pytest.param("order", "", id="text"),
         pytest.param(7, "", id="number"),
-        pytest.param({}, "workflowId or definition", id="nothing"),
+        pytest.param({}, "one of workflowId, definition and rerun", id="nothing"),
         pytest.param({"workflowId": 7}, "/workflowId", id="wrong-type"),
         pytest.param({"workflowId": "Not An Id"}, "/workflowId", id="no-id"),
         pytest.param({"workflowId": "a", "input": []}, "/input", id="input-list"),
         pytest.param({"workflowId": "a", "inptu": {}}, "/inptu", id="unknown-field"),
         pytest.param({"workflow_id": "a"}, "/workflow_id", id="snake-case"),
-        pytest.param({"workflowId": "a", "definition": {}}, "not both", id="both"),
+        pytest.param({"workflowId": "a", "definition": {}}, "give one of", id="both"),
         pytest.param({"workflowId": "a", "version": "latest"}, "/version", id="version"),
         pytest.param({"workflowId": "a", "tags": {"a": 1}}, "/tags/a", id="tags"),
         pytest.param({"workflowId": "a", "orgId": "x" * 300}, "/orgId", id="long"),
@@ -249,11 +249,15 @@ async def test_an_inline_definition_that_is_none(stack: Stack, document: dict[st
 async def test_updates_take_anything_or_refuse_it_and_the_run_goes_on(
     stack: Stack, update: str
 ) -> None:
-    """``pause`` and ``resume`` need no argument, and stumble over none."""
+    """``pause`` and ``resume`` need no argument; what cannot be read is refused."""
     handle = await stack.start(definition(step("ask", "core.approval")))
     await stack.waits(handle, "ask")
-    for arguments in ([], [None], [raw(b"{")], [raw(b"\x00", "binary/plain")]):
+    for arguments in ([], [None], [{"actor": "ann", "reason": "b"}]):
         await handle.execute_update(update, args=arguments)
+    for unusable in (raw(b"{"), raw(b"\x00", "binary/plain"), 7, {"who": "ann"}):
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await handle.execute_update(update, unusable)
+        assert "the request is unusable" in str(caught.value.cause)
     with pytest.raises(WorkflowUpdateFailedError):
         await handle.execute_update("no-such-update", {})
     await handle.execute_update(UPDATE_RESUME)
