@@ -119,15 +119,15 @@ class Rollback:
                 names = names_in_scope(self._state, lane, output=done.output)
                 unit.input = evaluate(task.input, names, "the compensation's input")
             unit.input_ready = True
+            if not task.inline and not task.spec.self_recorded:
+                # No activity of ours does it, so nobody else says that it has begun.
+                self._host.record(record.model_copy(update={"input": unit.input}))
+                await self._host.flush(main_path=main_path, seq=self._state.next_seq())
         deadline = record.started_at + task.timeout if task.timeout is not None else None
         if task.inline:
             nothing = self._nothing_to_announce
             await self._inline.run(InlineCall(task, unit, done.iteration, deadline, nothing))
             return
-        if not task.spec.self_recorded:
-            # No activity of ours does it, so nobody else says that it has begun.
-            self._host.record(record.model_copy(update={"input": unit.input}))
-            await self._host.flush(main_path=main_path, seq=self._state.next_seq())
         work = self._host.call(
             TaskCall(
                 seq=unit.turn,
