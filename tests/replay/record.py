@@ -263,7 +263,7 @@ async def record(stack: Stack, folder: Path) -> None:
         await stack.end(handle)
         latest = stack.client.get_workflow_handle(handle.id)
         history = scrubbed((await latest.fetch_history()).to_json_dict())
-        _write(folder / f"{name}.json", {"id": f"recorded-{name}", "history": history})
+        _write(folder / f"{name}.json", {"id": handle.id, "history": history})
 
 
 def _write(file: Path, recorded: dict[str, Any]) -> None:
