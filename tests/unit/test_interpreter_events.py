@@ -161,7 +161,7 @@ def test_what_came_early_is_bounded_and_counted(mode: Restart) -> None:
 def test_published_events_have_ids_of_their_own_that_never_change(mode: Restart) -> None:
     """In loops, items and branches; however often the run was taken up again."""
     publish = {"taskId": "core.publish", "input": {"type": "t"}}
-    loop = [
+    loop: list[dict[str, Any]] = [
         {"stepId": "x", **publish},
         {"stepId": "c", "taskId": "core.set", "input": {"n": "${variables.n + 1}"},
          "next": [{"nextStepId": "x", "condition": "variables.n < 3"}, {"nextStepId": "y"}]},
