@@ -21,7 +21,13 @@ from adapters.postgres.server import EmbeddedPostgres
 from adapters.temporal.binary import find_or_install_temporal
 from adapters.temporal.connection import TemporalConnection, connect
 from adapters.temporal.server import TemporalServer
-from definitions.names import SEARCH_ATTRIBUTES, UPDATE_PAUSE, UPDATE_RESUME
+from definitions.names import (
+    SEARCH_ATTRIBUTES,
+    SIGNAL_EVENT,
+    UPDATE_PAUSE,
+    UPDATE_RESUME,
+    UPDATE_SKIP,
+)
 from tests.workflows.documents import branch, definition, retry, step
 from tests.workflows.stack import Stack
 
@@ -198,9 +204,55 @@ async def cancelled(stack: Stack) -> Handle:
     return handle
 
 
+async def flows(stack: Stack) -> Handle:
+    """Events early and late, children that end well and badly, what is published and skipped."""
+    inner = named("flows-child", step("s", "test.echo", input={"n": "${input.n}"}))
+    await stack.register(inner)
+    child = {"workflowId": inner["workflowId"], "input": {"n": "${item}"}}
+    missing = {"workflowId": "recorded-nothing"}
+    document = named(
+        "flows",
+        step("wait", "core.wait", input={"duration": "PT1H"}),
+        step("early", "core.event", input={"name": "n"}),
+        step("publish", "core.publish", input={"type": "it.happened", "data": "${data}"}),
+        step("each", "core.workflow", input=child, forEach={"items": [1, 2]}),
+        step(
+            "fork",
+            parallelBranches=[
+                branch("a", step("late", "core.event", input={"name": "n"})),
+                branch("b", step("retried", "test.fail", retryPolicy=retry(3, "PT1H"))),
+            ],
+        ),
+        step(
+            "lost",
+            "core.workflow",
+            input=missing,
+            retryPolicy=retry(2),
+            onFailure={"action": "continue"},
+        ),
+        step("end", "test.echo", input={"error": "${error.type}"}),
+    )
+    handle = await stack.start(document)
+    await stack.waits(handle, "wait")
+    await handle.signal(SIGNAL_EVENT, {"name": "n", "data": {"n": 1}})
+    await handle.signal(SIGNAL_EVENT, args=[])
+    await handle.execute_update(UPDATE_SKIP, {"stepId": "wait", "actor": "ops@example.com"})
+    await stack.waits(handle, "fork/a/late")
+    await handle.signal(SIGNAL_EVENT, {"name": "n", "data": {"n": 2}})
+    await stack.recorded(
+        handle,
+        lambda record: (
+            any(one.path == "fork/b/retried" for one in record.steps)
+            and record.attempt_statuses("fork/b/retried") == ["failed"]
+        ),
+    )
+    await handle.execute_update(UPDATE_SKIP, {"stepId": "retried"})
+    return handle
+
+
 RUNS: dict[str, Callable[[Stack], Awaitable[Handle]]] = {
     run.__name__: run
-    for run in (plain, branches, failures, people, continued, refused, local, cancelled)
+    for run in (plain, branches, failures, people, continued, refused, local, cancelled, flows)
 }
 
 
@@ -211,7 +263,7 @@ async def record(stack: Stack, folder: Path) -> None:
         await stack.end(handle)
         latest = stack.client.get_workflow_handle(handle.id)
         history = scrubbed((await latest.fetch_history()).to_json_dict())
-        _write(folder / f"{name}.json", {"id": f"recorded-{name}", "history": history})
+        _write(folder / f"{name}.json", {"id": handle.id, "history": history})
 
 
 def _write(file: Path, recorded: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def test_there_are_histories() -> None:
     kinds = {file.stem for file in FILES}
     assert kinds >= {
         *("plain", "branches", "failures", "people"),
-        *("continued", "refused", "local", "cancelled"),
+        *("continued", "refused", "local", "cancelled", "flows"),
     }
 
 

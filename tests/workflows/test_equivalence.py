@@ -15,9 +15,9 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from definitions.names import UPDATE_DECIDE
+from definitions.names import SIGNAL_EVENT, UPDATE_DECIDE, UPDATE_SKIP
 from tests.workflows.documents import branch, definition, retry, step
-from tests.workflows.stack import until
+from tests.workflows.stack import DEFAULT, until
 
 if TYPE_CHECKING:
     from definitions.views import StepView
@@ -184,6 +184,45 @@ UNWOUND = definition(
     onFailure={"action": "continue", "nextStepId": "global"},
 )
 
+FLOWS = definition(
+    step("publish", "core.publish", input={"type": "begun", "data": "${input}"}),
+    step(
+        "lost",
+        "core.workflow",
+        input={"workflowId": "no-such-workflow"},
+        retryPolicy=retry(2, nonRetryableErrors=[]),
+        onFailure={"action": "continue"},
+    ),
+    step("skipped", "core.wait", input={"duration": "P1D"}),
+    step(
+        "fork",
+        parallelBranches=[
+            branch(
+                "a",
+                step("e1", "core.event", input={"name": "n"}),
+                step("p1", "core.publish", input={"type": "one", "data": "${data.n}"}),
+                step("e2", "core.event", input={"name": "n"}),
+            ),
+            branch(
+                "b",
+                step(
+                    "each",
+                    "core.event",
+                    forEach={"items": ["x", "y"]},
+                    input={"name": "${item}"},
+                ),
+            ),
+        ],
+    ),
+    output=[
+        "${error.type}",
+        "${steps.skipped.status}",
+        "${steps.e1.output.n}",
+        "${steps.e2.output.n}",
+        "${steps.each.output.value}",
+    ],
+)
+
 #: name: (definition, input, decisions in the order in which they are given)
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]] = {
     "nested": (NESTED, {"n": 3, "times": [0, 5, 1, 0]}, []),
@@ -206,6 +245,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]] = 
             {"stepId": "fork/inside/i2", "decision": "approved", "approver": "bob"},
         ],
     ),
+    "flows": (
+        FLOWS,
+        {},
+        [
+            {"event": {"name": "n", "data": {"n": 1}}},
+            {"event": {"name": "y", "data": 2}},
+            {"skip": {"stepId": "skipped", "actor": "ops@example.com"}},
+            {"event": {"name": "x", "data": 3}},
+            {"event": {"name": "n", "data": {"n": 4}}},
+        ],
+    ),
     "unwound": (UNWOUND, {}, []),
 }
 
@@ -215,27 +265,43 @@ async def outcome(stack: Stack, case: str) -> dict[str, Any]:
     document, given, decisions = CASES[case]
     handle = await stack.start(document, given)
     for decision in decisions:
-        await give(stack, handle, decision)
+        if "event" in decision:
+            await handle.signal(SIGNAL_EVENT, decision["event"])
+        elif "skip" in decision:
+            await give(stack, handle, decision["skip"], UPDATE_SKIP)
+        else:
+            await give(stack, handle, decision)
     cause = await stack.end(handle)
     if cause is None:
         result = await stack.result(handle)
     else:
         assert isinstance(cause, ApplicationError)
         result = {"type": cause.type, "message": cause.message, "all": cause.details}
-    return {"result": result, **normalised(await stack.record(handle))}
+    record = await stack.record(handle)
+    actions = await stack.reader.actions(DEFAULT, record.instance.id)
+    published = await stack.reader.outbox(DEFAULT, record.instance.id)
+    return {
+        "result": result,
+        "actions": [[one.action, one.actor, one.path, one.data.get("name")] for one in actions],
+        "published": [{"type": one.event_type, "data": one.envelope["data"]} for one in published],
+        **normalised(record),
+    }
 
 
-async def give(stack: Stack, handle: Handle, decision: dict[str, Any]) -> None:
+async def give(
+    stack: Stack, handle: Handle, decision: dict[str, Any], update: str = UPDATE_DECIDE
+) -> None:
     """Gives a decision as soon as the step waits for it."""
     await stack.waits(handle, decision["stepId"])
 
     async def accepted() -> bool:
         try:
-            await handle.execute_update(UPDATE_DECIDE, decision)
+            await handle.execute_update(update, decision)
         except WorkflowUpdateFailedError as error:
             # The record can be ahead of the run: without a cache, a run whose local activity has
             # written that it waits is evicted, and gets there once more a moment later.
-            if "does not wait" in str(error.cause) or "not begun" in str(error.cause):
+            said = str(error.cause)
+            if "does not wait" in said or "not begun" in said or "does not run" in said:
                 return False
             raise
         return True
@@ -307,7 +373,7 @@ async def expected(stack: Stack, case: str) -> dict[str, Any]:
 
 async def test_the_definitions_do_what_they_are_for(stack: Stack) -> None:
     """So that the other tests compare more than failures."""
-    nested, loop, people, rolled_back, unwound = await asyncio.gather(
+    nested, loop, people, rolled_back, flows, unwound = await asyncio.gather(
         *(expected(stack, case) for case in CASES)
     )
     assert nested["result"]["errors"] == [1]
@@ -321,6 +387,9 @@ async def test_the_definitions_do_what_they_are_for(stack: Stack) -> None:
         "compensated": ["fork/inside/i1", "set", "items#1", "items#0", "reserve"],
         "failed": ["bad"],
     }
+    assert flows["result"] == ["DefinitionNotFound", "skipped", 1, 4, [3, 2]]
+    assert [one["type"] for one in flows["published"]] == ["begun", "one"]
+    assert [one[0] for one in flows["actions"]].count("event") == 4
     assert unwound["result"] == {"saw": "ExpressionError"}
 
 
