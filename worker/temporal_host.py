@@ -90,6 +90,10 @@ class TemporalHost:
         """The workflow's own time."""
         return workflow.now()
 
+    def until(self, due: datetime) -> timedelta:
+        """How long a timer has to be that rings at ``due``; none is needed at zero or less."""
+        return due - self.now()
+
     async def admit(self, may_start: Callable[[], bool]) -> None:
         """Returns when a new step may start."""
         while True:
@@ -127,7 +131,7 @@ class TemporalHost:
     async def sleep_until(self, due: datetime) -> None:
         """A durable timer."""
         self.on_progress()
-        remaining = due - self.now()
+        remaining = self.until(due)
         if remaining > timedelta(0):
             await asyncio.sleep(remaining.total_seconds())
 
@@ -136,7 +140,7 @@ class TemporalHost:
         self.on_progress()
         if condition():
             return True
-        remaining = None if due is None else due - self.now()
+        remaining = None if due is None else self.until(due)
         if remaining is not None and remaining <= timedelta(0):
             return False
         try:

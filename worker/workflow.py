@@ -52,6 +52,8 @@ with workflow.unsafe.imports_passed_through():
     from worker.temporal_host import TemporalHost
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from definitions.jsontypes import Json, JsonObject
     from worker.interpreter.plan import Plan
 
@@ -156,6 +158,12 @@ class DefinitionWorkflow:
             return {"status": "pending"}
         return public_summary(self._interpreter.state)
 
+    # A rehearsal has a clock, and so a host, of its own.
+    _make_host = TemporalHost
+
+    def _now(self) -> datetime:
+        return workflow.now()
+
     def _running(self) -> Interpreter:
         if self._interpreter is None:
             raise RefusedError("the run has not begun yet; try again in a moment")
@@ -180,7 +188,7 @@ class DefinitionWorkflow:
             problem=problem,
             execution_id=info.workflow_id,
             first_run_id=info.first_execution_run_id,
-            started_at=workflow.now(),
+            started_at=self._now(),
             interpreter_version=INTERPRETER_VERSION,
         )
         resolved, cancelled = await _resolve(request)
@@ -239,7 +247,7 @@ class DefinitionWorkflow:
                 correlation_id=resolved.correlation_id,
             )
         )
-        host = TemporalHost(
+        host = self._make_host(
             state.ref,
             liveness_timeout=timedelta(seconds=resolved.liveness_timeout),
             history_limit=resolved.history_limit,

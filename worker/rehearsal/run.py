@@ -80,11 +80,7 @@ def rehearse(
     problems = check_input(plan.definition.input_schema, case.input)
     if problems:
         message = "; ".join(f"{one.pointer or '/'}: {one.message}" for one in problems)
-        error = ErrorInfo(type="InputError", message=message)
-        result = CaseResult(case.name, InstanceStatus.FAILED, error=error.to_json())
-        result.data = case.input
-        result.differences = _compare(case, result)
-        return result
+        return refused_result(case, ErrorInfo(type="InputError", message=message))
     state = new_state(
         plan,
         org_id=org_id(DEFAULT_ORG),
@@ -107,51 +103,71 @@ def rehearse(
         # Whatever comes after the end of a run is refused by it.
         if action in pending:
             _act(host, number, action, pending)
-    return _result(case, host, ended)
+    return ended_result(case, host.journal, ended, host.restarts)
 
 
-def _result(case: Case, host: RehearsalHost, ended: RunState) -> CaseResult:
-    journal = host.journal
+def ended_result(case: Case, journal: Journal, ended: RunState, restarts: int) -> CaseResult:
+    """What came of a run that began and ended, on whichever host."""
+    if ended.ended_at is None:
+        raise AssertionError("the run has not ended")
     result = CaseResult(
         name=case.name,
         status=ended.status,
         output=ended.output,
         path=journal.path(),
-        elapsed=(ended.ended_at or host.now()) - ended.started_at,
+        elapsed=ended.ended_at - ended.started_at,
         attempts={name: journal.attempts_of(name) for name in case.expect.attempts or {}},
         error=ended.failure,
         compensated=journal.compensated(),
         data=ended.main.data,
         journal=journal,
         state=ended,
-        restarts=host.restarts,
+        restarts=restarts,
     )
     result.differences = journal.differences + _compare(case, result)
     return result
 
 
+def refused_result(case: Case, error: ErrorInfo) -> CaseResult:
+    """What came of a run whose input was refused: nothing of it was run."""
+    result = CaseResult(case.name, InstanceStatus.FAILED, error=error.to_json())
+    result.data = case.input
+    result.differences = _compare(case, result)
+    return result
+
+
+def answer_difference(number: int, action: Action, refused: str | None) -> list[str]:
+    """How the run's answer to an action differs from the expected one.
+
+    Args:
+        number: The action's place in the case.
+        action: The action.
+        refused: Why the run refused it; None: it did not.
+    """
+    what = f"action {number} ({action.kind} at {action.at})"
+    if refused is not None and not action.refused:
+        return [f"{what}: was refused: {refused}"]
+    if refused is None and action.refused:
+        return [f"{what}: expected to be refused, was accepted"]
+    return []
+
+
 def _act(host: RehearsalHost, number: int, action: Action, pending: list[Action]) -> None:
     """Does what a case says that the outside does; notes when the run's answer is another one."""
     pending.remove(action)
-    what = f"action {number} ({action.kind} at {action.at})"
+    refused = None
     try:
         _apply(host, action)
-    except RefusedError as refused:
-        if not action.refused:
-            host.journal.differences.append(f"{what}: was refused: {refused}")
-    else:
-        if action.refused:
-            host.journal.differences.append(f"{what}: expected to be refused, was accepted")
+    except RefusedError as error:
+        refused = str(error)
+    host.journal.differences += answer_difference(number, action, refused)
 
 
 def _apply(host: RehearsalHost, action: Action) -> None:
     interpreter = host.interpreter
-    decision = action.approve or action.reject
+    decision = action.decision()
     if decision is not None:
-        given = decision.model_dump(exclude_unset=True)
-        if action.reject is not None:
-            given["decision"] = "rejected"
-        interpreter.decide(DecisionRequest.model_validate({"decision": "approved", **given}))
+        interpreter.decide(DecisionRequest.model_validate(decision))
         return
     if interpreter.state.ended_at is not None:
         raise RefusedError(f"the run has ended: it is {interpreter.state.status}")
