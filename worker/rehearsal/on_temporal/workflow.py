@@ -1,0 +1,276 @@
+"""The production workflow with the clock of a rehearsal.
+
+Everything else is as it is in production: the interpreter, the host's durable timers, activities
+with the retry policies and timeouts of the definition, updates, cancellation, continue-as-new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from temporalio import workflow
+from temporalio.common import Priority, RawValue
+from temporalio.worker import (
+    Interceptor,
+    StartActivityInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+from typing_extensions import override
+
+from definitions.names import RECORD_ACTIVITY
+from worker.rehearsal.on_temporal.rehearsed import RUNS
+from worker.rehearsal.on_temporal.timetable import NEVER
+from worker.temporal_host import TemporalHost
+from worker.workflow import DefinitionWorkflow
+
+if TYPE_CHECKING:
+    from temporalio.common import RetryPolicy
+
+    from definitions.jsontypes import Json
+    from worker.interpreter.host import TaskCall
+    from worker.rehearsal.on_temporal.rehearsed import RehearsedRun, Scheduled
+    from worker.rehearsal.on_temporal.timetable import Timetable
+
+#: The task that a coroutine is calling.
+_CALL: ContextVar[TaskCall | None] = ContextVar("call", default=None)
+#: A deadline on the server is so many places before its task's own: after the task has answered
+#: (see ``mocked``), but before another attempt could begin.
+_DEADLINE_BEFORE = 0.3
+#: How many places a wait between two attempts is longer than it should be, to that end.
+_LATER = 0.25
+
+
+def current_run() -> RehearsedRun:
+    """The run of the workflow that is running."""
+    return RUNS[workflow.info().workflow_id]
+
+
+class RehearsedHost(TemporalHost):
+    """Temporal's host by the clock of a case; gives each operation its place in the order."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self._run = current_run()
+        self._run.chain.add(workflow.info().run_id)
+        self._places: dict[asyncio.Task[Any], int] = {}
+        self._activities = 0
+
+    @override
+    def now(self) -> datetime:
+        return self._run.timetable.in_case(workflow.now())
+
+    @override
+    def until(self, due: datetime) -> timedelta:
+        if due <= self.now():
+            return timedelta(0)
+        return self._run.timetable.on_server(due, self.place()) - workflow.now()
+
+    @override
+    async def call(self, call: TaskCall) -> Json:
+        before = _CALL.set(call)
+        try:
+            return await super().call(call)
+        finally:
+            _CALL.reset(before)
+
+    def place(self) -> int:
+        """The next place, for an operation of the current task: after those of all others."""
+        current = asyncio.current_task()
+        others = {
+            task: place
+            for task, place in self._places.items()
+            if task is not current and not task.done()
+        }
+        place = 1 + max(others.values(), default=0)
+        if current is not None:
+            others[current] = place
+        self._places = others
+        return place
+
+    def schedule(self, given: StartActivityInput) -> tuple[StartActivityInput, Scheduled]:
+        """An activity as it is started on the server, with the times of the server."""
+        run, table, call = self._run, self._run.timetable, _CALL.get()
+        if given.activity == RECORD_ACTIVITY:
+            call = None
+        # What an update has written is written at once: whoever sent it waits for the answer.
+        place = None if workflow.current_update_info() is not None else self.place()
+        self._activities += 1
+        activity_id = str(self._activities)
+        scheduled = run.schedule(workflow.info().run_id, activity_id, place, call)
+        close = NEVER
+        if given.schedule_to_close_timeout is not None:
+            deadline = self.now() + given.schedule_to_close_timeout
+            due = table.on_server(deadline, (place or 0) - _DEADLINE_BEFORE)
+            # The server forgets a deadline that is a whole second.
+            close = due - workflow.now() + timedelta(microseconds=1)
+        heartbeat = None
+        if call is not None and call.heartbeat_timeout is not None:
+            heartbeat = table.stretched(call.heartbeat_timeout)
+        limit = given.start_to_close_timeout
+        return replace(
+            given,
+            activity_id=activity_id,
+            task_queue=None,
+            schedule_to_close_timeout=close,
+            start_to_close_timeout=NEVER if limit is None else table.stretched(limit),
+            heartbeat_timeout=heartbeat,
+            retry_policy=_stretched(given.retry_policy, table),
+        ), scheduled
+
+
+@workflow.defn(dynamic=True)
+class RehearsedWorkflow(DefinitionWorkflow):
+    """``DefinitionWorkflow``, rehearsed."""
+
+    _make_host = RehearsedHost
+
+    @workflow.init
+    def __init__(self, arguments: Sequence[RawValue]) -> None:
+        super().__init__(arguments)
+
+    @workflow.run
+    async def run(self, arguments: Sequence[RawValue]) -> Any:
+        """Runs to the end, and stops the clock there."""
+        try:
+            result = await super().run(arguments)
+        except workflow.ContinueAsNewError:
+            raise
+        except BaseException:
+            self._stop()
+            raise
+        self._stop()
+        return result
+
+    @property
+    def host(self) -> RehearsedHost | None:
+        """Its host, once the run has begun."""
+        host = self._host
+        return host if isinstance(host, RehearsedHost) else None
+
+    @override
+    def _now(self) -> datetime:
+        return current_run().timetable.in_case(workflow.now())
+
+    def _stop(self) -> None:
+        if being_evicted():
+            return
+        run = current_run()
+        if self._interpreter is not None:
+            run.ended = self._interpreter.state
+        if not run.stopped:
+            run.stopped = True
+            run.clock.lock_from_thread()
+
+
+class Rehearsing(Interceptor):
+    """Has a worker's workflows start activities as a rehearsal needs them."""
+
+    @override
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        return _Inbound
+
+
+class _Inbound(WorkflowInboundInterceptor):
+    @override
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_Outbound(outbound))
+
+
+class _Outbound(WorkflowOutboundInterceptor):
+    @override
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
+        host = workflow.instance().host
+        given, scheduled = host.schedule(input)
+        handle = super().start_activity(given)
+        cancel = handle.cancel
+        run = current_run()
+
+        def stop_and_cancel(msg: Any | None = None) -> bool:
+            if not handle.done() and not being_evicted():
+                _stop_clock(run, scheduled)
+                handle.add_done_callback(partial(_go_on, run, scheduled))
+            return cancel(msg)
+
+        # While the run waits for the answer of what it has cancelled, no time may pass.
+        handle.cancel = stop_and_cancel  # type: ignore[method-assign]
+        return handle
+
+    @override
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
+        if workflow.instance().host is None:
+            return super().start_local_activity(input)
+        # A local activity is part of a workflow task, which the clock waits for: no time could
+        # pass in it.
+        return self.start_activity(
+            StartActivityInput(
+                activity=input.activity,
+                args=input.args,
+                activity_id=None,
+                task_queue=None,
+                schedule_to_close_timeout=input.schedule_to_close_timeout,
+                schedule_to_start_timeout=None,
+                start_to_close_timeout=input.start_to_close_timeout,
+                heartbeat_timeout=None,
+                retry_policy=input.retry_policy,
+                cancellation_type=input.cancellation_type,
+                headers=input.headers,
+                disable_eager_execution=True,
+                versioning_intent=None,
+                summary=input.summary,
+                priority=Priority.default,
+                arg_types=input.arg_types,
+                ret_type=input.ret_type,
+            )
+        )
+
+
+def being_evicted() -> bool:
+    """Whether this run is only taken out of the worker's cache, which cancels all it has."""
+    try:
+        runtime: Any = asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return bool(runtime._deleting)  # noqa: SLF001 (the SDK has no public word for it)
+
+
+def _stop_clock(run: RehearsedRun, scheduled: Scheduled) -> None:
+    if scheduled.locked or workflow.unsafe.is_replaying():
+        return
+    scheduled.locked = True
+    run.clock.lock_from_thread()
+    run.clock.set_from_thread(scheduled.told)
+
+
+def _go_on(run: RehearsedRun, scheduled: Scheduled, _: object) -> None:
+    if scheduled.locked:
+        scheduled.locked = False
+        run.clock.unlock_from_thread()
+
+
+def _stretched(policy: RetryPolicy | None, table: Timetable) -> RetryPolicy | None:
+    if policy is None:
+        return None
+    # Less than a millisecond the server takes for no further attempt.
+    later = max(table.step * _LATER, timedelta(milliseconds=1))
+    longest = policy.maximum_interval
+    return replace(
+        policy,
+        initial_interval=_delay(policy.initial_interval, table) + later,
+        maximum_interval=None if longest is None else _delay(longest, table) + later,
+    )
+
+
+def _delay(delay: timedelta, table: Timetable) -> timedelta:
+    # A wait of no time is given to Temporal as this, since it takes zero for "the default".
+    return timedelta(0) if delay <= timedelta(milliseconds=1) else table.stretched(delay)
