@@ -8,11 +8,26 @@ import pytest
 
 from tests.rehearsals.test_cases import CASES
 from worker.rehearsal.on_temporal.session import TemporalRehearsals
+from worker.rehearsal.run import held_back_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.rehearsal.case import Case
+
+#: The cases that a continued run does not keep, and why.
+IN_ANOTHER_ORDER = {
+    "two branches that wait for the same moment go on in the order in which they began to wait": (
+        "what was held back at one instant goes on in the order of the definition"
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def uncached() -> Iterator[TemporalRehearsals]:
+    """The same without a cache of workflows."""
+    with TemporalRehearsals(max_cached_workflows=0) as rehearsals:
+        yield rehearsals
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +41,25 @@ def temporal() -> Iterator[TemporalRehearsals]:
 def test_a_case_comes_out_as_expected(case: Case, temporal: TemporalRehearsals) -> None:
     """What each case expects is what the production workflow does."""
     assert temporal.rehearse(case).differences == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_continued_after_every_step_it_keeps_the_expectations(
+    case: Case, temporal: TemporalRehearsals
+) -> None:
+    """Forced to continue as a new run wherever that can be done, a run comes out right."""
+    if case.name in IN_ANOTHER_ORDER:
+        pytest.skip(IN_ANOTHER_ORDER[case.name])
+    continued = temporal.rehearse(case, continue_every_step=True)
+    assert held_back_differences(case, continued) == []
+    several = len([step for step in continued.journal.steps() if "/" not in step.path]) > 1
+    if several and continued.attempts:
+        assert continued.restarts > 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_without_a_cache_a_case_comes_out_as_expected(
+    case: Case, uncached: TemporalRehearsals
+) -> None:
+    """Each workflow task replays the whole history, and comes to the same."""
+    assert uncached.rehearse(case).differences == []

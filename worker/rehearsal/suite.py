@@ -16,7 +16,7 @@ from worker.rehearsal.case import load_cases
 from worker.rehearsal.compare import differences
 from worker.rehearsal.host import RestartError
 from worker.rehearsal.loop import Stuck
-from worker.rehearsal.run import rehearse
+from worker.rehearsal.run import held_back_differences, rehearse
 from worker.rehearsal.trace import trace
 
 if TYPE_CHECKING:
@@ -140,9 +140,8 @@ def run_case(
             if on is None:
                 found += _restarted(case, result, catalogue)
             else:
-                # Work that is held back for it takes time, so only what is expected must hold.
                 again = on.rehearse(case, catalogue=catalogue, continue_every_step=True)
-                found += [f"continued: {line}" for line in again.differences]
+                found += [f"continued: {line}" for line in held_back_differences(case, again)]
     except (Stuck, RestartError) as error:
         found = [str(error)]
     return CaseRun(file, case.name, found, time.perf_counter() - began, result)

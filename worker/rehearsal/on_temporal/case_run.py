@@ -92,7 +92,7 @@ class CaseRun:
             raise AssertionError("the workflow ended without its run")
         run.journal.differences += await self._differences()
         run.journal.records.sort(key=lambda record: record.seq)
-        return ended_result(self._case, run.journal, run.ended, len(run.chain) - 1)
+        return ended_result(self._case, run.journal, run.ended, run.restarts)
 
     async def _see_through(self, run: RehearsedRun, handle: WorkflowHandle[Any, Any]) -> None:
         """Until the run has ended and all actions were done.

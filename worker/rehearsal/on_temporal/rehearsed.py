@@ -56,10 +56,12 @@ class RehearsedRun:
     #: How it ended.
     ended: RunState | None = None
     stopped: bool = False
-    chain: set[str] = field(default_factory=set)
     answers: Answers = field(init=False)
     _scheduled: dict[tuple[str, str], Scheduled] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
+    #: By run id: the places that each run of the chain was handed by the one before.
+    _chain: dict[str, dict[str, int]] = field(default_factory=dict)
+    _handed_on: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.answers = Answers(self.case.tasks)
@@ -80,6 +82,19 @@ class RehearsedRun:
             answer = None if call is None else self.answers.next(call)
             self._scheduled[key] = Scheduled(place, call, answer)
         return self._scheduled[key]
+
+    @property
+    def restarts(self) -> int:
+        """How often it continued as a new run."""
+        return max(len(self._chain) - 1, 0)
+
+    def hand_on(self, places: dict[str, int]) -> None:
+        """Keeps the places of what a run waits for until the next run of the chain takes it up."""
+        self._handed_on = places
+
+    def handed_on(self, run_id: str) -> dict[str, int]:
+        """What a run of the chain has to take up. Replayed, it is the same."""
+        return self._chain.setdefault(run_id, self._handed_on)
 
     def keep(self, records: list[Record]) -> None:
         """Puts records into the journal; those that are there already are left out."""

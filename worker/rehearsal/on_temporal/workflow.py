@@ -7,7 +7,7 @@ with the retry policies and timeouts of the definition, updates, cancellation, c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -49,6 +49,11 @@ _DEADLINE_BEFORE = 0.3
 _LATER = 0.25
 
 
+def _name(task: asyncio.Task[Any]) -> str:
+    # The SDK adds the run to the name.
+    return task.get_name().partition(" (workflow:")[0]
+
+
 def current_run() -> RehearsedRun:
     """The run of the workflow that is running."""
     return RUNS[workflow.info().workflow_id]
@@ -60,8 +65,9 @@ class RehearsedHost(TemporalHost):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._run = current_run()
-        self._run.chain.add(workflow.info().run_id)
         self._places: dict[asyncio.Task[Any], int] = {}
+        #: By the names of tasks: of what an earlier run of the chain waited for.
+        self._kept_places = dict(self._run.handed_on(workflow.info().run_id))
         self._activities = 0
 
     @override
@@ -74,6 +80,16 @@ class RehearsedHost(TemporalHost):
             return timedelta(0)
         return self._run.timetable.on_server(due, self.place()) - workflow.now()
 
+    @property
+    @override
+    def draining(self) -> bool:  # type: ignore[override]
+        # The test server does not let a run that was cancelled continue as a new one. Temporal does.
+        return self._draining and workflow.cancellation_reason() is None
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._draining = value
+
     @override
     async def call(self, call: TaskCall) -> Json:
         before = _CALL.set(call)
@@ -82,19 +98,51 @@ class RehearsedHost(TemporalHost):
         finally:
             _CALL.reset(before)
 
+    @override
+    async def sleep_until(self, *args: Any, **keywords: Any) -> None:
+        try:
+            await super().sleep_until(*args, **keywords)
+        finally:
+            self._leave()
+
+    @override
+    async def wait_for(self, *args: Any, **keywords: Any) -> bool:
+        try:
+            return await super().wait_for(*args, **keywords)
+        finally:
+            self._leave()
+
     def place(self) -> int:
-        """The next place, for an operation of the current task: after those of all others."""
+        """The place of an operation that the current task begins: after those of all others.
+
+        One that went on in an earlier run of the chain keeps its place.
+        """
         current = asyncio.current_task()
-        others = {
-            task: place
-            for task, place in self._places.items()
-            if task is not current and not task.done()
-        }
-        place = 1 + max(others.values(), default=0)
+        others = [place for task, place in self._places.items() if task is not current]
+        place = 1 + max(*others, *self._kept_places.values(), 0, 0)
         if current is not None:
-            others[current] = place
-        self._places = others
+            place = self._kept_places.pop(_name(current), place)
+            self._places[current] = place
         return place
+
+    def places(self) -> dict[str, int]:
+        """The places of what is waited for now, by the names of the tasks."""
+        return {_name(task): place for task, place in self._places.items()}
+
+    def leaving(self) -> Callable[[object], None]:
+        """What is to be done when the operation that the current task has begun is over."""
+        current = asyncio.current_task()
+
+        def leave(_: object) -> None:
+            if current is not None:
+                self._places.pop(current, None)
+
+        return leave
+
+    def _leave(self) -> None:
+        current = asyncio.current_task()
+        if current is not None:
+            self._places.pop(current, None)
 
     def schedule(self, given: StartActivityInput) -> tuple[StartActivityInput, Scheduled]:
         """An activity as it is started on the server, with the times of the server."""
@@ -143,6 +191,8 @@ class RehearsedWorkflow(DefinitionWorkflow):
         try:
             result = await super().run(arguments)
         except workflow.ContinueAsNewError:
+            if self.host is not None and not being_evicted():
+                current_run().hand_on(self.host.places())
             raise
         except BaseException:
             self._stop()
@@ -193,6 +243,7 @@ class _Outbound(WorkflowOutboundInterceptor):
         host = workflow.instance().host
         given, scheduled = host.schedule(input)
         handle = super().start_activity(given)
+        handle.add_done_callback(host.leaving())
         cancel = handle.cancel
         run = current_run()
 
