@@ -81,15 +81,15 @@ def ending(call: TaskCall, answer: Answer | None, now: datetime) -> Ending:
         return Ending(timedelta(0), error=info, retryable=False)
     after = None if answer.hang else parse_duration(answer.after or "PT0S")
     limited = _limited(call, now, hangs=after is None)
-    if limited is not None and limited.after is not None:
-        if after is None or after > limited.after:
-            return limited
+    if limited is not None and (after is None or after > (limited.after or timedelta(0))):
+        return limited
     if answer.throw is not None:
         thrown = answer.throw
         info = ErrorInfo(
             type=thrown.error_type,
             code=thrown.error_code,
-            message=thrown.message,
+            # As a real task's exception that has nothing to say.
+            message=thrown.message or thrown.error_type,
             details=thrown.details,
         )
         return Ending(after, error=info, retryable=thrown.retryable)

@@ -12,6 +12,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateStage,
 )
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from definitions.durations import parse_duration
@@ -138,7 +139,7 @@ class CaseRun:
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,
             )
         except WorkflowUpdateFailedError as error:
-            return str(error.cause)
+            return _reason(error)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return "the run has ended"
@@ -152,9 +153,14 @@ class CaseRun:
                 try:
                     await answer.result()
                 except WorkflowUpdateFailedError as error:
-                    refused = str(error.cause)
+                    refused = _reason(error)
             lines += answer_difference(number, action, refused)
         return lines
+
+
+def _reason(error: WorkflowUpdateFailedError) -> str:
+    cause = error.cause
+    return cause.message if isinstance(cause, ApplicationError) else str(cause)
 
 
 async def _end(handle: WorkflowHandle[Any, Any], ended: asyncio.Event) -> None:

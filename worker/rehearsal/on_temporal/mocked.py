@@ -197,16 +197,17 @@ class _Attempt(_Answerer):
         self.rehearsed.journal.differences += input_differences(self.call, answer, self.number)
         end = ending(self.call, answer, self.began)
         if not await self._passes(end):
-            await self._record(StepStatus.CANCELLED)
+            self._record(StepStatus.CANCELLED, await self.now())
             await self.cancelled()
             return
         info = end.error
+        ended = self.began + (end.after or timedelta(0))
         if info is None:
-            await self._record(end.status, output=end.output)
+            self._record(end.status, ended, output=end.output)
             async with self.answering():
                 await self.handle.complete(end.output)
             return
-        await self._record(end.status, error=info.model_copy(update={"attempts": self.number}))
+        self._record(end.status, ended, error=info.model_copy(update={"attempts": self.number}))
         if end.limit == "heartbeat":
             return  # Temporal sees that by itself, in a moment.
         details = FailureDetails(code=info.code, details=info.details, attempt=self.number)
@@ -243,8 +244,13 @@ class _Attempt(_Answerer):
                 sign += beat / 2
         return await self.sleep(last, early=_GIVES_UP_BEFORE if end.limit else _ANSWERS_BEFORE)
 
-    async def _record(
-        self, status: StepStatus, *, output: Any = None, error: ErrorInfo | None = None
+    def _record(
+        self,
+        status: StepStatus,
+        ended: datetime,
+        *,
+        output: Any = None,
+        error: ErrorInfo | None = None,
     ) -> None:
         write_attempt(
             self.rehearsed.journal,
@@ -254,5 +260,5 @@ class _Attempt(_Answerer):
             output=output,
             error=error,
             began=self.began,
-            now=await self.now(),
+            now=ended,
         )
