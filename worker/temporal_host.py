@@ -48,6 +48,9 @@ UNLIMITED = timedelta(days=3650)
 LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
+#: Runs that began without it replay as they ran: of several writes begun at once, all but the first
+#: returned before their facts were written.
+FLUSH_IN_TURN = "flush-in-turn"
 
 _FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
@@ -166,6 +169,10 @@ class TemporalHost:
         self._under_way += 1
         try:
             await workflow.wait_condition(lambda: not self._flushing)
+            # Of all that have waited, another one may have come first.
+            if self._flushing and workflow.patched(FLUSH_IN_TURN):
+                while self._flushing:
+                    await workflow.wait_condition(lambda: not self._flushing)
             if not self._kept and not always:
                 return
             self._flushing = True

@@ -192,20 +192,25 @@ class RunningCall:
         self.error: StepError | None = None
         self._attempt = 0
         self._under_way = False
+        self._began_after = 0
         self._began = tasks.now()
         self._alarm: Alarm | None = None
         self._begin()
 
     def cancel(self) -> None:
-        """Stops it; the attempt under way, if there is one, is recorded as cancelled."""
+        """Stops it; the attempt under way, if there is one, is recorded as cancelled.
+
+        What is told to stop in the moment in which it begins is never begun.
+        """
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._under_way:
+        if self._under_way and self._tasks.loop.rests > self._began_after:
             self._record(StepStatus.CANCELLED)
 
     def _begin(self) -> None:
         self._attempt += 1
         self._under_way = True
+        self._began_after = self._tasks.loop.rests
         self._began = self._tasks.now()
         answer = self._tasks.answers.next(self.call)
         self._tasks.journal.differences += input_differences(self.call, answer, self._attempt)

@@ -100,10 +100,11 @@ def rehearse(
         act = partial(_act, host, number, action, pending)
         host.from_outside(parse_duration(action.at), act)
     ended = host.run()
-    for number, action in enumerate(case.actions):
+    numbers = sorted(range(len(case.actions)), key=lambda one: parse_duration(case.actions[one].at))
+    for number in numbers:
         # Whatever comes after the end of a run is refused by it.
-        if action in pending:
-            _act(host, number, action, pending)
+        if case.actions[number] in pending:
+            _act(host, number, case.actions[number], pending)
     return ended_result(case, host.journal, ended, host.restarts)
 
 

@@ -145,7 +145,12 @@ class _Answerer:
             await self.rehearsed.clock.unlock()
 
     async def cancelled(self) -> None:
-        """Answers that it was cancelled, as soon as the server knows that it is."""
+        """Answers that it was cancelled, as soon as the server knows that it is.
+
+        Of several, each in its turn: the order in which the run has cancelled them.
+        """
+        if self.scheduled.after is not None:
+            await self.scheduled.after.over.wait()
         async with self.answering():
             while True:
                 try:
@@ -168,7 +173,8 @@ class _Write(_Answerer):
         self._records = records
 
     async def run(self) -> None:
-        await self.sleep(await self.now())
+        if not await self.sleep(await self.now()) and self.scheduled.after is not None:
+            await self.scheduled.after.over.wait()
         self.rehearsed.keep(self._records)
         async with self.answering():
             # Told to stop or not: what is written is written.

@@ -31,13 +31,16 @@ class Scheduled:
     """An activity that a run has scheduled: a task, or the writing of records (``call`` is None).
 
     ``place`` is its place among the run's operations; None: it is done at once. ``told`` is set
-    when the run has cancelled it.
+    when the run has cancelled it, ``over`` when the run has heard that it is. What is cancelled
+    ``after`` something else is not over before that.
     """
 
     place: int | None
     call: TaskCall | None = None
     answer: Answer | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    after: Scheduled | None = None
     locked: bool = False
 
 
@@ -56,6 +59,7 @@ class RehearsedRun:
     #: How it ended.
     ended: RunState | None = None
     stopped: bool = False
+    last_cancelled: Scheduled | None = None
     answers: Answers = field(init=False)
     _scheduled: dict[tuple[str, str], Scheduled] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)

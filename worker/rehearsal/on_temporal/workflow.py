@@ -100,17 +100,19 @@ class RehearsedHost(TemporalHost):
 
     @override
     async def sleep_until(self, *args: Any, **keywords: Any) -> None:
+        leave = self.leaving()
         try:
             await super().sleep_until(*args, **keywords)
         finally:
-            self._leave()
+            leave()
 
     @override
     async def wait_for(self, *args: Any, **keywords: Any) -> bool:
+        leave = self.leaving()
         try:
             return await super().wait_for(*args, **keywords)
         finally:
-            self._leave()
+            leave()
 
     def place(self) -> int:
         """The place of an operation that the current task begins: after those of all others.
@@ -129,20 +131,15 @@ class RehearsedHost(TemporalHost):
         """The places of what is waited for now, by the names of the tasks."""
         return {_name(task): place for task, place in self._places.items()}
 
-    def leaving(self) -> Callable[[object], None]:
-        """What is to be done when the operation that the current task has begun is over."""
+    def leaving(self) -> Callable[..., None]:
+        """What is to be done when the operation that the current task begins is over."""
         current = asyncio.current_task()
 
-        def leave(_: object) -> None:
+        def leave(*_: object) -> None:
             if current is not None:
                 self._places.pop(current, None)
 
         return leave
-
-    def _leave(self) -> None:
-        current = asyncio.current_task()
-        if current is not None:
-            self._places.pop(current, None)
 
     def schedule(self, given: StartActivityInput) -> tuple[StartActivityInput, Scheduled]:
         """An activity as it is started on the server, with the times of the server."""
@@ -299,6 +296,7 @@ def _stop_clock(run: RehearsedRun, scheduled: Scheduled) -> None:
     if scheduled.locked or workflow.unsafe.is_replaying():
         return
     scheduled.locked = True
+    scheduled.after, run.last_cancelled = run.last_cancelled, scheduled
     run.clock.lock_from_thread()
     run.clock.set_from_thread(scheduled.told)
 
@@ -306,6 +304,7 @@ def _stop_clock(run: RehearsedRun, scheduled: Scheduled) -> None:
 def _go_on(run: RehearsedRun, scheduled: Scheduled, _: object) -> None:
     if scheduled.locked:
         scheduled.locked = False
+        run.clock.set_from_thread(scheduled.over)
         run.clock.unlock_from_thread()
 
 
