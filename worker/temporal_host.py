@@ -51,6 +51,8 @@ HISTORY_BYTES = 3 * 1024 * 1024
 #: Runs that began without it replay as they ran: of several writes begun at once, all but the first
 #: returned before their facts were written.
 FLUSH_IN_TURN = "flush-in-turn"
+#: The same of runs in which work that was told to stop while it wrote went on.
+CANCELLED_IN_FLUSH = "cancelled-in-flush"
 
 _FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
@@ -167,6 +169,8 @@ class TemporalHost:
         weakest on replay.
         """
         self._under_way += 1
+        task = asyncio.current_task()
+        told = task.cancelling() if task is not None else 0
         try:
             await workflow.wait_condition(lambda: not self._flushing)
             # Of all that have waited, another one may have come first.
@@ -186,6 +190,10 @@ class TemporalHost:
                 raise
             finally:
                 self._flushing = False
+            # A write that ends well although it was told to stop leaves nothing of that to see.
+            stopped = task is not None and task.cancelling() > told
+            if stopped and workflow.patched(CANCELLED_IN_FLUSH):
+                raise asyncio.CancelledError
         finally:
             self._under_way -= 1
 

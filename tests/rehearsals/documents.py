@@ -5,8 +5,10 @@ Every definition has a run timeout, so whatever hangs or is never decided still 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -15,7 +17,25 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 Object = dict[str, Any]
+_EXAMPLES = "STEPLOOM_EXAMPLES"
 MAX_DEPTH = 2
+
+
+def examples(number: int) -> settings:
+    """How a property is tested: with so many cases, or with ``STEPLOOM_EXAMPLES`` many.
+
+    The same ones every time, so that CI is not a matter of luck. With the variable they are others
+    each time; hypothesis prints how to run a failing one again.
+    """
+    wanted = os.environ.get(_EXAMPLES)
+    return settings(
+        max_examples=int(wanted) if wanted else number,
+        derandomize=wanted is None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
 
 _SECONDS = st.integers(min_value=0, max_value=4)
 _DURATIONS = _SECONDS.map(lambda seconds: f"PT{seconds}S")

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rehearsals.test_cases import CASES
-from worker.rehearsal.on_temporal.session import TemporalRehearsals
 from worker.rehearsal.run import held_back_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from worker.rehearsal.case import Case
+    from worker.rehearsal.on_temporal.session import TemporalRehearsals
 
 #: The cases that a continued run does not keep, and why.
 IN_ANOTHER_ORDER = {
@@ -21,20 +19,6 @@ IN_ANOTHER_ORDER = {
         "what was held back at one instant goes on in the order of the definition"
     )
 }
-
-
-@pytest.fixture(scope="module")
-def uncached() -> Iterator[TemporalRehearsals]:
-    """The same without a cache of workflows."""
-    with TemporalRehearsals(max_cached_workflows=0) as rehearsals:
-        yield rehearsals
-
-
-@pytest.fixture(scope="module")
-def temporal() -> Iterator[TemporalRehearsals]:
-    """A test server and a worker on it, for the whole file."""
-    with TemporalRehearsals() as rehearsals:
-        yield rehearsals
 
 
 @pytest.mark.parametrize("case", CASES)

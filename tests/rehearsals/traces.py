@@ -10,22 +10,33 @@ from worker.rehearsal.trace import trace
 if TYPE_CHECKING:
     from worker.rehearsal.run import CaseResult
 
-__all__ = ["comparable", "trace"]
+__all__ = ["outcome", "trace"]
 
 #: What a run is called is another thing on every host, and so are the ids that are made of it.
 _NAMES = {"executionId", "execution_id", "eventId", "firstRunId", "instanceId", "first_run_id"}
 
 
-def comparable(result: CaseResult) -> dict[str, Any]:
-    """The trace of a run on any host: everything but its names.
+def outcome(result: CaseResult) -> dict[str, Any]:
+    """What came of a run on any host, down to each step's iterations, times and attempts.
 
-    Attempts that end at the same instant come in no order.
+    Left out are the names of the run, and the order of what is recorded at the same instant.
     """
     whole: dict[str, Any] = json.loads(json.dumps(_without_names(trace(result)), default=str))
-    whole["attempts"].sort(key=_attempt)
     # A run that has ended cannot say itself why it refuses something.
-    whole["differences"] = [line.partition(" refused: ")[0] for line in whole["differences"]]
-    return whole
+    refused = [line.partition(" refused: ")[0] for line in whole["differences"]]
+    return {
+        "status": whole["status"],
+        "output": whole["output"],
+        "path": whole["path"],
+        "elapsed": whole["elapsed"],
+        "error": whole["error"],
+        "compensated": whole["compensated"],
+        "data": result.data,
+        "answers": refused,
+        "state": whole["state"],
+        "records": sorted(whole["records"], key=lambda one: json.dumps(one, sort_keys=True)),
+        "attempts": sorted(whole["attempts"], key=_attempt),
+    }
 
 
 def _attempt(attempt: dict[str, Any]) -> tuple[str, int, int]:

@@ -83,7 +83,7 @@ class RehearsedHost(TemporalHost):
     @property
     @override
     def draining(self) -> bool:  # type: ignore[override]
-        # The test server does not let a run that was cancelled continue as a new one. Temporal does.
+        # The test server, unlike Temporal, lets no run continue as a new one that was cancelled.
         return self._draining and workflow.cancellation_reason() is None
 
     @draining.setter
