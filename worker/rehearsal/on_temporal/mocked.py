@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from definitions.calls import FailureDetails, ResolvedRun, ResolveRequest, TaskEnvelope
+from definitions.document import Definition
 from definitions.errors import NEVER_RETRIED
 from definitions.identity import instance_id, org_id
 from definitions.inputs import check_input
@@ -72,7 +73,8 @@ class MockedActivities:
         """Pins a run to the definition of its case."""
         asked = ResolveRequest.model_validate(request)
         run = RUNS[asked.execution_id]
-        problems = check_input(run.case.definition.get("inputSchema"), run.case.input)
+        definition = Definition.model_validate(run.case.definition)
+        problems = check_input(definition.input_schema, run.case.input)
         if problems:
             message = "; ".join(f"{one.pointer or '/'}: {one.message}" for one in problems)
             run.refused = ErrorInfo(type="InputError", message=message)

@@ -59,6 +59,8 @@ class RehearsedRun:
     #: How it ended.
     ended: RunState | None = None
     stopped: bool = False
+    #: What it waits for, by the names of the tasks that do.
+    waits: dict[str, str] = field(default_factory=dict)
     last_cancelled: Scheduled | None = None
     answers: Answers = field(init=False)
     _scheduled: dict[tuple[str, str], Scheduled] = field(default_factory=dict)

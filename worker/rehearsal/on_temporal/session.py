@@ -7,6 +7,7 @@ import concurrent.futures
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from temporalio.client import Client
@@ -60,11 +61,7 @@ class TemporalRehearsals:
             self._thread.start()
             ready: concurrent.futures.Future[_Session] = concurrent.futures.Future()
             self._serving = self._submit(self._serve(ready))
-            concurrent.futures.wait(
-                [ready, self._serving], return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            if not ready.done():
-                self._serving.result()
+            self._serving.add_done_callback(partial(_failed_before, ready))
             self._session = ready.result()
         except BaseException:
             self._close()
@@ -123,6 +120,14 @@ class TemporalRehearsals:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
             self._loop.close()
+
+
+def _failed_before(
+    ready: concurrent.futures.Future[_Session], serving: concurrent.futures.Future[None]
+) -> None:
+    """Has whoever waits for the session know why there is none."""
+    if not ready.done():
+        ready.set_exception(serving.exception() or RuntimeError("the worker has ended"))
 
 
 @dataclass(slots=True, eq=False)

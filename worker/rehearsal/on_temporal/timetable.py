@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ _LONGEST_WAIT = timedelta(days=3 * 365)
 NEVER = timedelta(days=3460)
 #: When a run is known to wait for what never comes: before any of that ends.
 STUCK = timedelta(days=3285)
+#: How many times as long a run may take that is tried once more.
+_SHORTER = 200
 _FINEST = timedelta(milliseconds=1)
 _PLACES = 1000
 #: Of those, how many come before those of the run's operations.
@@ -79,6 +81,11 @@ class Timetable:
     def stretched(self, duration: timedelta) -> timedelta:
         """How long something takes on the server."""
         return _at_most(duration, NEVER / self.scale) * self.scale
+
+    def shorter(self, origin: datetime) -> Timetable | None:
+        """One for a run that takes longer than what this has room for, if there can be one."""
+        scale = self.scale // _SHORTER
+        return replace(self, scale=scale, origin=origin) if scale else None
 
     def action_place(self, number: int, count: int) -> float:
         """The place of an action, by its number from 0, in the window in which it is due."""

@@ -80,9 +80,9 @@ class RehearsedHost(TemporalHost):
             return timedelta(0)
         return self._run.timetable.on_server(due, self.place()) - workflow.now()
 
-    @property
-    @override
-    def draining(self) -> bool:  # type: ignore[override]
+    @property  # type: ignore[explicit-override]
+    def draining(self) -> bool:
+        """Whether nothing new is begun, because the run is to continue as a new one."""
         # The test server, unlike Temporal, lets no run continue as a new one that was cancelled.
         return self._draining and workflow.cancellation_reason() is None
 
@@ -93,14 +93,16 @@ class RehearsedHost(TemporalHost):
     @override
     async def call(self, call: TaskCall) -> Json:
         before = _CALL.set(call)
+        leave = self._entering(f"the task {call.spec.task_id}")
         try:
             return await super().call(call)
         finally:
+            leave()
             _CALL.reset(before)
 
     @override
     async def sleep_until(self, *args: Any, **keywords: Any) -> None:
-        leave = self.leaving()
+        leave = self._entering("a time")
         try:
             await super().sleep_until(*args, **keywords)
         finally:
@@ -108,7 +110,7 @@ class RehearsedHost(TemporalHost):
 
     @override
     async def wait_for(self, *args: Any, **keywords: Any) -> bool:
-        leave = self.leaving()
+        leave = self._entering("a decision")
         try:
             return await super().wait_for(*args, **keywords)
         finally:
@@ -140,6 +142,19 @@ class RehearsedHost(TemporalHost):
                 self._places.pop(current, None)
 
         return leave
+
+    def _entering(self, what: str) -> Callable[[], None]:
+        """Notes what the current task waits for; returns how to note that it does not any more."""
+        leave, waits = self.leaving(), self._run.waits
+        current = asyncio.current_task()
+        name = _name(current) if current is not None else ""
+        waits[name] = what
+
+        def end() -> None:
+            leave()
+            waits.pop(name, None)
+
+        return end
 
     def schedule(self, given: StartActivityInput) -> tuple[StartActivityInput, Scheduled]:
         """An activity as it is started on the server, with the times of the server."""
@@ -182,6 +197,7 @@ class RehearsedWorkflow(DefinitionWorkflow):
     def __init__(self, arguments: Sequence[RawValue]) -> None:
         super().__init__(arguments)
 
+    @override
     @workflow.run
     async def run(self, arguments: Sequence[RawValue]) -> Any:
         """Runs to the end, and stops the clock there."""
