@@ -124,6 +124,13 @@ class TimeSkippingServer:
             raise RuntimeError("the server has not started")
         return self._address
 
+    @property
+    def pid(self) -> int:
+        """Its process id, if it is ours."""
+        if self._child is None:
+            raise RuntimeError("the server has not started")
+        return self._child.pid
+
     def start(self) -> Self:
         """Starts it, unless one was named that runs, and waits until it listens.
 
