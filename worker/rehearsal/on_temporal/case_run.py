@@ -21,6 +21,7 @@ from worker.rehearsal.host import START
 from worker.rehearsal.loop import Stuck
 from worker.rehearsal.on_temporal.rehearsed import RUNS, RehearsedRun
 from worker.rehearsal.on_temporal.timetable import STUCK, make_timetable
+from worker.rehearsal.on_temporal.workflow import GIVE_UP
 from worker.rehearsal.run import answer_difference, ended_result, refused_result
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class CaseRun:
         if run.refused is not None:
             return refused_result(self._case, run.refused)
         if run.ended is None:
-            waits = "; ".join(f"{name} waits for {what}" for name, what in run.waits.items())
+            waits = "; ".join(f"{name} waits for {what}" for name, what in run.waited.items())
             raise Stuck(f"nothing can wake the run any more: {waits or 'it waits for nothing'}")
         run.journal.differences += await self._differences()
         run.journal.records.sort(key=lambda record: record.seq)
@@ -126,7 +127,8 @@ class CaseRun:
         if not ended.is_set():
             stuck = await self._clock.sleep_until(run.timetable.origin + STUCK, ended)
             if stuck and not ended.is_set():
-                await handle.terminate("it waits for what never comes")
+                run.waited = dict(run.waits)
+                await handle.signal(GIVE_UP)
                 await end
                 return
         await end

@@ -146,21 +146,21 @@ class _Answerer:
             # The run is gone. Its lock is left.
             await self.rehearsed.clock.unlock()
 
-    async def cancelled(self) -> None:
-        """Answers that it was cancelled, as soon as the server knows that it is.
+    async def turn(self) -> None:
+        """Waits for the time to answer that it was cancelled.
 
-        Of several, each in its turn: the order in which the run has cancelled them.
+        That is when the server knows that it is, since it does not take a request to cancel what
+        has answered meanwhile. Of several, each has its turn: the order in which the run has
+        cancelled them.
         """
         if self.scheduled.after is not None:
             await self.scheduled.after.over.wait()
-        async with self.answering():
-            while True:
-                try:
-                    await self.handle.heartbeat()
-                except AsyncActivityCancelledError:
-                    break
-                await asyncio.sleep(_BETWEEN_LOOKS)
-            await self.handle.report_cancellation()
+        while True:
+            try:
+                await self.handle.heartbeat()
+            except AsyncActivityCancelledError:
+                return
+            await asyncio.sleep(_BETWEEN_LOOKS)
 
 
 class _Write(_Answerer):
@@ -175,10 +175,11 @@ class _Write(_Answerer):
         self._records = records
 
     async def run(self) -> None:
-        if not await self.sleep(await self.now()) and self.scheduled.after is not None:
-            await self.scheduled.after.over.wait()
+        in_time = await self.sleep(await self.now())
         self.rehearsed.keep(self._records)
         async with self.answering():
+            if not in_time:
+                await self.turn()
             # Told to stop or not: what is written is written.
             await self.handle.complete(None)
 
@@ -206,7 +207,9 @@ class _Attempt(_Answerer):
         end = ending(self.call, answer, self.began)
         if not await self._passes(end):
             self._record(StepStatus.CANCELLED, await self.now())
-            await self.cancelled()
+            async with self.answering():
+                await self.turn()
+                await self.handle.report_cancellation()
             return
         info = end.error
         ended = self.began + (end.after or timedelta(0))

@@ -61,6 +61,8 @@ class RehearsedRun:
     stopped: bool = False
     #: What it waits for, by the names of the tasks that do.
     waits: dict[str, str] = field(default_factory=dict)
+    #: The same at the end of all time.
+    waited: dict[str, str] = field(default_factory=dict)
     last_cancelled: Scheduled | None = None
     answers: Answers = field(init=False)
     _scheduled: dict[tuple[str, str], Scheduled] = field(default_factory=dict)

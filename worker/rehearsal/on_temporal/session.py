@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Self
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from adapters.temporal.time_skipping import TimeSkippingServer
+from definitions.errors import UnreachableError
 from worker.rehearsal.on_temporal.case_run import CaseRun
 from worker.rehearsal.on_temporal.clock import ServerClock
 from worker.rehearsal.on_temporal.mocked import MockedActivities
@@ -158,8 +160,16 @@ class _Session:
 async def _serving(address: str, cached: int) -> AsyncIterator[_Session]:
     # What its native part has to say of a test server that can do less than a real one is no news.
     runtime = Runtime(telemetry=TelemetryConfig(logging=None))
-    client = await Client.connect(address, runtime=runtime)
-    clock = ServerClock(client)
+    try:
+        client = await Client.connect(address, runtime=runtime)
+        clock = ServerClock(client)
+        await clock.now()
+    except (OSError, RuntimeError, RPCError) as error:
+        raise UnreachableError(
+            "Temporal",
+            f"no Temporal test server answers at {address} ({str(error)[:120]})",
+            hint="unset STEPLOOM_TEST_SERVER_ADDRESS to have one started",
+        ) from None
     mocked = MockedActivities(client)
     worker = Worker(
         client,

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from worker.rehearsal.case import Case
 
 #: A window is never longer: enough for any machine.
-_LONGEST_WINDOW = timedelta(seconds=100_000)
+_LONGEST_WINDOW = timedelta(seconds=20_000)
 #: The longest wait of a case takes no longer than this on the server, which ends every run after
 #: ten years.
-_LONGEST_WAIT = timedelta(days=3 * 365)
+_LONGEST_WAIT = timedelta(days=2 * 365)
 #: What never ends in a case ends then on the server.
 NEVER = timedelta(days=3460)
 #: When a run is known to wait for what never comes: before any of that ends.

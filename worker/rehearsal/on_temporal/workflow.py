@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
 from temporalio.common import Priority, RawValue
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
     Interceptor,
     StartActivityInput,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from worker.rehearsal.on_temporal.rehearsed import RehearsedRun, Scheduled
     from worker.rehearsal.on_temporal.timetable import Timetable
 
+#: The signal that ends a run that waits for ever.
+GIVE_UP = "rehearsal.give-up"
 #: The task that a coroutine is calling.
 _CALL: ContextVar[TaskCall | None] = ContextVar("call", default=None)
 #: A deadline on the server is so many places before its task's own: after the task has answered
@@ -92,13 +95,13 @@ class RehearsedHost(TemporalHost):
 
     @override
     async def call(self, call: TaskCall) -> Json:
-        before = _CALL.set(call)
+        _CALL.set(call)
         leave = self._entering(f"the task {call.spec.task_id}")
         try:
             return await super().call(call)
         finally:
             leave()
-            _CALL.reset(before)
+            _CALL.set(None)
 
     @override
     async def sleep_until(self, *args: Any, **keywords: Any) -> None:
@@ -212,6 +215,11 @@ class RehearsedWorkflow(DefinitionWorkflow):
             raise
         self._stop()
         return result
+
+    @workflow.signal(name=GIVE_UP)
+    def give_up(self) -> None:
+        """Ends a run that waits for what never comes; its worker then lets go of it, too."""
+        raise ApplicationError("it waits for what never comes")
 
     @property
     def host(self) -> RehearsedHost | None:
