@@ -44,7 +44,12 @@ _ERRORS = st.sampled_from(["First", "Second"])
 _APPROVERS = st.sampled_from(["ann", "bob"])
 _POLICIES: SearchStrategy[Object] = st.fixed_dictionaries(
     {"maxAttempts": st.integers(min_value=1, max_value=3), "delay": _DURATIONS},
-    optional={"strategy": st.just("fixed"), "nonRetryableErrors": st.just(["Second"])},
+    optional={
+        "strategy": st.just("fixed"),
+        "nonRetryableErrors": st.just(["Second"]),
+        "backoffRate": st.sampled_from([1.0, 3.0]),
+        "maxDelay": st.just("PT3S"),
+    },
 )
 
 
@@ -119,6 +124,8 @@ class _Writer:
         for limit in ("timeout", "attemptTimeout"):
             if self.one_in(4):
                 step[limit] = self.draw(_LIMITS)
+        if self.one_in(8):
+            step["heartbeatTimeout"] = self.draw(_LIMITS)
         if self.one_in(3):
             step["compensation"] = {"taskId": f"undo.{name}"}
             # No timeout bounds a rollback, so what hung in one would hang for ever.
@@ -225,6 +232,9 @@ def cases(draw: DrawFn) -> Object:
             "order": draw(st.sampled_from(["reverse", "parallel"])),
         },
     }
+    if writer.one_in(4):
+        last = definition["steps"][-1]["stepId"]
+        definition["onFailure"] = {"action": "continue", "nextStepId": last}
     return {
         "name": "random",
         "definition": definition,
