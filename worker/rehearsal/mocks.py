@@ -106,6 +106,9 @@ def _limited(call: TaskCall, now: datetime, *, hangs: bool) -> Ending | None:
         retryable = kind != "deadline"
         length = f" of {format_duration(after)}" if retryable else ""
         message = f"task {call.spec.task_id} took longer than {what}{length}"
+        if kind == "heartbeat":
+            # A silent task says nothing by itself; this is what the run says of it on Temporal.
+            message = "the task did not answer within the heartbeat timeout"
         info = ErrorInfo(type="TimeoutError", message=message)
         return Ending(after, error=info, retryable=retryable, limit=kind)
 
