@@ -53,7 +53,6 @@ UNLIMITED = timedelta(days=3650)
 LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
-
 #: So much is written at once. A run that is told more while it only waits writes it meanwhile.
 MAX_KEPT = 200
 
@@ -121,7 +120,11 @@ class TemporalHost:
         """Runs a task as an activity, as a local one, or as a run of its own."""
         await self._waits.until(lambda: not self._drains(), None, seq=call.seq)
         if not call.spec.self_recorded:
-            return await self._call_elsewhere(call)
+            return await self.call_elsewhere(call)
+        return await self.call_activity(call)
+
+    async def call_activity(self, call: TaskCall) -> Json:
+        """Runs a task as an activity of ours, remote or local."""
         self._under_way += 1
         carried: list[Record] = []
         try:
@@ -145,7 +148,7 @@ class TemporalHost:
         finally:
             self._under_way -= 1
 
-    async def _call_elsewhere(self, call: TaskCall) -> Json:
+    async def call_elsewhere(self, call: TaskCall) -> Json:
         """Runs what no activity of ours runs: a child run, or another worker's task."""
         remaining = self._remaining(call)
         self._under_way += 1
@@ -220,8 +223,12 @@ class TemporalHost:
         weakest on replay.
         """
         self._under_way += 1
+        task = asyncio.current_task()
+        told = task.cancelling() if task is not None else 0
         try:
-            await workflow.wait_condition(lambda: not self._flushing)
+            # Of all that have waited, another one may have come first.
+            while self._flushing:
+                await workflow.wait_condition(lambda: not self._flushing)
             if not self._kept and not always:
                 return
             self._flushing = True
@@ -230,6 +237,9 @@ class TemporalHost:
                     await self._write_some(local=main_path, last=left == 0)
             finally:
                 self._flushing = False
+            # A write that ends well although it was told to stop leaves nothing of that to see.
+            if task is not None and task.cancelling() > told:
+                raise asyncio.CancelledError
         finally:
             self._under_way -= 1
 

@@ -1,11 +1,13 @@
-"""``rehearse``: the cases of definitions, run offline on the virtual clock."""
+"""``rehearse``: the cases of definitions, run on a virtual clock, offline or on Temporal."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +21,19 @@ if TYPE_CHECKING:
 
     from definitions.tasks import TaskSpec
     from worker.rehearsal.coverage import Coverage, DefinitionCoverage
-    from worker.rehearsal.suite import CaseFile, CaseRun, Suite
+    from worker.rehearsal.on_temporal.session import TemporalRehearsals
+    from worker.rehearsal.suite import CaseFile, CaseRun, Rehearsals, Suite
 
 _FAILED, _INVALID = 1, 2
 _PAINT = {"✓": "\x1b[32m✓\x1b[0m", "✗": "\x1b[31;1m✗\x1b[0m"}
 _PLAIN = {"✓": "ok  ", "✗": "FAIL", "→": "->", "…": "..."}
+
+
+class On(StrEnum):
+    """Where cases are run."""
+
+    OFFLINE = "offline"
+    TEMPORAL = "temporal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class _Choice:
     fail_fast: bool
     restart_every_step: bool
     catalogue: Mapping[str, TaskSpec] | None
+    on: Rehearsals | None
 
 
 def rehearse(
@@ -44,6 +55,13 @@ def rehearse(
         ),
     ],
     *,
+    on: Annotated[
+        On,
+        typer.Option(
+            help="Where the cases are run: offline, or on Temporal's test server, whose clock "
+            "skips what is waited for."
+        ),
+    ] = On.OFFLINE,
     part: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +76,7 @@ def rehearse(
         typer.Option(
             "--restart-every-step",
             help="Run each case once more, restarted from its saved state between any two steps; "
-            "that must change nothing.",
+            "that must change nothing. On Temporal: continued as a new run after every step.",
         ),
     ] = False,
     coverage: Annotated[
@@ -87,9 +105,10 @@ def rehearse(
 
     The interpreter is the one of production; the clock is virtual, so a wait of a month takes no
     time. With --tasks and --catalogue, the retry policies and timeouts of these tasks hold, as they
-    do on a worker.
+    do on a worker. With --on temporal the same cases run as workflows of Temporal.
 
-    Exit 0 if all is as expected, 1 if a case fails, 2 if a file is no case file.
+    Exit 0 if all is as expected, 1 if a case fails, 2 if a file is no case file, 4 if there is no
+    Temporal server to run them on.
     """
     from steploom.catalogue import known_tasks  # noqa: PLC0415
     from worker.rehearsal.coverage import Coverage, coverage_lines, percent  # noqa: PLC0415
@@ -98,9 +117,12 @@ def rehearse(
 
     out = Output(output)
     measured = Coverage() if coverage or coverage_min is not None else None
+    found = find_case_files(files)
     known = known_tasks(task_sources(tasks, catalogue))
-    choice = _Choice(part, fail_fast, restart_every_step, known)
-    suite = _run(find_case_files(files), choice, out, measured)
+    with ExitStack() as held:
+        rehearsals = held.enter_context(_on_temporal()) if on is On.TEMPORAL else None
+        choice = _Choice(part, fail_fast, restart_every_step, known, rehearsals)
+        suite = _run(found, choice, out, measured)
     _check_found(suite, part)
     covered = measured.definitions() if measured is not None else None
     if junit is not None:
@@ -141,6 +163,7 @@ def _run(files: Sequence[Path], choice: _Choice, out: Output, measured: Coverage
                 case,
                 restart_every_step=choice.restart_every_step,
                 catalogue=choice.catalogue,
+                on=choice.on,
             )
             suite.runs.append(run)
             if measured is not None:
@@ -153,6 +176,18 @@ def _run(files: Sequence[Path], choice: _Choice, out: Output, measured: Coverage
             break
     suite.seconds = time.perf_counter() - began
     return suite
+
+
+def _on_temporal() -> TemporalRehearsals:
+    """A test server with a worker, from here to the end.
+
+    Raises:
+        UnreachableError: There is none to start.
+    """
+    from adapters.temporal.binary import at_most_every  # noqa: PLC0415 (loads Temporal's library)
+    from worker.rehearsal.on_temporal.session import TemporalRehearsals  # noqa: PLC0415
+
+    return TemporalRehearsals(at_most_every(15.0, notice))
 
 
 def _check_found(suite: Suite, part: str | None) -> None:

@@ -5,8 +5,10 @@ Every definition has a run timeout, so whatever hangs or is never decided still 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -15,7 +17,25 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 Object = dict[str, Any]
+_EXAMPLES = "STEPLOOM_EXAMPLES"
 MAX_DEPTH = 2
+
+
+def examples(number: int) -> settings:
+    """How a property is tested: with so many cases, or with ``STEPLOOM_EXAMPLES`` many.
+
+    The same ones every time, so that CI is not a matter of luck. With the variable they are others
+    each time; hypothesis prints how to run a failing one again.
+    """
+    wanted = os.environ.get(_EXAMPLES)
+    return settings(
+        max_examples=int(wanted) if wanted else number,
+        derandomize=wanted is None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
 
 _SECONDS = st.integers(min_value=0, max_value=4)
 _DURATIONS = _SECONDS.map(lambda seconds: f"PT{seconds}S")
@@ -25,7 +45,12 @@ _EVENTS = st.sampled_from(["one", "two"])
 _APPROVERS = st.sampled_from(["ann", "bob"])
 _POLICIES: SearchStrategy[Object] = st.fixed_dictionaries(
     {"maxAttempts": st.integers(min_value=1, max_value=3), "delay": _DURATIONS},
-    optional={"strategy": st.just("fixed"), "nonRetryableErrors": st.just(["Second"])},
+    optional={
+        "strategy": st.just("fixed"),
+        "nonRetryableErrors": st.just(["Second"]),
+        "backoffRate": st.sampled_from([1.0, 3.0]),
+        "maxDelay": st.just("PT3S"),
+    },
 )
 
 
@@ -101,6 +126,8 @@ class _Writer:
         for limit in ("timeout", "attemptTimeout"):
             if self.one_in(4):
                 step[limit] = self.draw(_LIMITS)
+        if self.one_in(8):
+            step["heartbeatTimeout"] = self.draw(_LIMITS)
         if self.one_in(3):
             step["compensation"] = {"taskId": f"undo.{name}"}
             # No timeout bounds a rollback, so what hung in one would hang for ever.
@@ -233,6 +260,9 @@ def cases(draw: DrawFn) -> Object:
             "order": draw(st.sampled_from(["reverse", "parallel"])),
         },
     }
+    if writer.one_in(4):
+        last = definition["steps"][-1]["stepId"]
+        definition["onFailure"] = {"action": "continue", "nextStepId": last}
     return {
         "name": "random",
         "definition": definition,

@@ -5,22 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 
-from tests.rehearsals.documents import cases
+from tests.rehearsals.documents import cases, examples
 from tests.rehearsals.traces import trace
 from worker.rehearsal.case import parse_case
 from worker.rehearsal.run import rehearse
 
-#: Derandomized, so that CI tests the same documents every time; hypothesis prints the failing one,
-#: and how to run it again.
-FIXED = settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+FIXED = examples(200)
 
 
 @FIXED

@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.waits = OrderedWaits(lambda: self.clock.now)
+        self.waits = OrderedWaits(lambda: self.clock.now, lambda due, _: due - self.clock.now)
         self.holds: set[int] = set()
         self.ended: list[tuple[int, bool]] = []
         self.tasks: list[asyncio.Task[None]] = []

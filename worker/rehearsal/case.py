@@ -150,6 +150,24 @@ class Action(_Part):
         """Which of ``ACTIONS`` it is."""
         return next(name for name in ACTIONS if self.gave(name))
 
+    def decision(self) -> dict[str, Any] | None:
+        """The decision on an approval as a run takes it, if this is one."""
+        decide = self.approve or self.reject
+        if decide is None:
+            return None
+        given = decide.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        if self.reject is not None:
+            given["decision"] = "rejected"
+        return {"decision": "approved", **given}
+
+    def argument(self) -> dict[str, Any]:
+        """What the run is told: the argument of the update, or of the signal."""
+        decision = self.decision()
+        if decision is not None:
+            return decision
+        given: BaseModel = getattr(self, self.kind)
+        return given.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
 
 class Expect(_Part):
     """What must have come of the run. Whatever is left out is not looked at.

@@ -59,6 +59,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._alarms: list[tuple[int, int, int, int, Alarm]] = []
         self._count = 0
         self._now = 0
+        #: How often everything has come to rest.
+        self.rests = 0
         self._escaped: BaseException | None = None
 
     @property
@@ -103,6 +105,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             try:
                 while not task.done():
                     self.run_ready()
+                    self.rests += 1
                     if not task.done() and not on_idle() and not self.advance():
                         raise Stuck(waits())
             finally:

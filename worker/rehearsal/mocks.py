@@ -8,8 +8,10 @@ not begin before the deadline is not waited for.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from definitions.durations import format_duration, parse_duration
 from definitions.outputs import stored_output
@@ -31,6 +33,142 @@ if TYPE_CHECKING:
     from worker.rehearsal.loop import Alarm, VirtualLoop
 
 
+class Answers:
+    """The answers of one run's tasks, given out attempt by attempt."""
+
+    def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
+        self._answers = answers
+        self._given: dict[str, int] = {}
+
+    def next(self, call: TaskCall) -> Answer | None:
+        """The answer to the attempt that begins now, or None where the case has none."""
+        record = call.record
+        key = record.step_id if record.step_id in self._answers else record.task_id
+        answers = self._answers.get(key)
+        if answers is None:
+            return None
+        given = self._given.get(key, 0)
+        self._given[key] = given + 1
+        return answers[min(given, len(answers) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ends: ``after`` some time (None: never), with ``output`` or with ``error``.
+
+    ``limit`` is what ended it where it did not answer in time: which of ``TaskCall``'s limits.
+    """
+
+    after: timedelta | None
+    output: Json = None
+    error: ErrorInfo | None = None
+    retryable: bool = True
+    limit: Literal["deadline", "attempt", "heartbeat"] | None = None
+
+    @property
+    def status(self) -> StepStatus:
+        """The status of the attempt."""
+        if self.limit is not None:
+            return StepStatus.TIMEOUT
+        return StepStatus.COMPLETED if self.error is None else StepStatus.FAILED
+
+
+def ending(call: TaskCall, answer: Answer | None, now: datetime) -> Ending:
+    """How an attempt ends that begins now: everything about it is known at once."""
+    if answer is None:
+        message = f"the case has no answers for {call.spec.task_id}"
+        info = ErrorInfo(type="UnknownTask", message=message)
+        return Ending(timedelta(0), error=info, retryable=False)
+    after = None if answer.hang else parse_duration(answer.after or "PT0S")
+    limited = _limited(call, now, hangs=after is None)
+    if limited is not None and (after is None or after > (limited.after or timedelta(0))):
+        return limited
+    if answer.throw is not None:
+        thrown = answer.throw
+        info = ErrorInfo(
+            type=thrown.error_type,
+            code=thrown.error_code,
+            # As a real task's exception that has nothing to say.
+            message=thrown.message or thrown.error_type,
+            details=thrown.details,
+        )
+        return Ending(after, error=info, retryable=thrown.retryable)
+    return Ending(after, output=call.input if answer.echo else answer.returns)
+
+
+def _limited(call: TaskCall, now: datetime, *, hangs: bool) -> Ending | None:
+    """The shortest of the limits that bound an attempt."""
+
+    def limit(
+        after: timedelta, kind: Literal["deadline", "attempt", "heartbeat"], what: str
+    ) -> Ending:
+        # Nothing can begin after the deadline, whatever the policy says.
+        retryable = kind != "deadline"
+        length = f" of {format_duration(after)}" if retryable else ""
+        message = f"task {call.spec.task_id} took longer than {what}{length}"
+        if kind == "heartbeat":
+            # A silent task says nothing by itself; this is what the run says of it on Temporal.
+            message = "the task did not answer within the heartbeat timeout"
+        info = ErrorInfo(type="TimeoutError", message=message)
+        return Ending(after, error=info, retryable=retryable, limit=kind)
+
+    limits: list[Ending] = []
+    # Whoever has a child run bounds it from outside, as on Temporal.
+    if call.deadline is not None and call.spec.task_id != CHILD_TASK:
+        limits.append(limit(max(call.deadline - now, timedelta(0)), "deadline", "its timeout"))
+    if call.attempt_timeout is not None:
+        limits.append(limit(call.attempt_timeout, "attempt", "the timeout of one attempt"))
+    # A mocked task that takes its time is taken to give signs of life meanwhile.
+    if call.heartbeat_timeout is not None and hangs:
+        limits.append(limit(call.heartbeat_timeout, "heartbeat", "its heartbeat timeout"))
+    return min(limits, key=lambda one: one.after or timedelta(0), default=None)
+
+
+def input_differences(call: TaskCall, answer: Answer | None, attempt: int) -> list[str]:
+    """How the input of an attempt differs from what the case expects it to be."""
+    if answer is None or not answer.gave("expect_input"):
+        return []
+    what = f"input of {call.record.path} (attempt {attempt})"
+    return differences(what, answer.expect_input, call.input)
+
+
+def write_attempt(
+    journal: Journal,
+    call: TaskCall,
+    attempt: int,
+    status: StepStatus,
+    *,
+    output: Json = None,
+    error: ErrorInfo | None = None,
+    began: datetime,
+    now: datetime,
+) -> None:
+    """Writes what a task's recorder does: the attempt, and its step's end where it is that too."""
+    step = call.record
+    if status is StepStatus.COMPLETED and call.final:
+        ended = {
+            "seq": call.ended_seq,
+            "status": status,
+            "output": stored_output(output),
+            "completed_at": now,
+            "wrapped": None if isinstance(output, dict) else True,
+        }
+        step = step.model_copy(update=ended)
+        journal.records.append(step)
+    journal.attempts.append(
+        AttemptRecord(
+            attempt=attempt,
+            status=status,
+            input=call.input,
+            output=output,
+            error=error,
+            started_at=began,
+            completed_at=now,
+            step=step,
+        )
+    )
+
+
 class MockedTasks:
     """Answers the calls of one run from the case's ``tasks``."""
 
@@ -41,22 +179,10 @@ class MockedTasks:
         journal: Journal,
         now: Callable[[], datetime],
     ) -> None:
-        self._answers = answers
-        self._given: dict[str, int] = {}
+        self.answers = Answers(answers)
         self.loop = loop
         self.journal = journal
         self.now = now
-
-    def next_answer(self, call: TaskCall) -> Answer | None:
-        """The answer to the attempt that begins now, or None where the case has none."""
-        record = call.record
-        key = record.step_id if record.step_id in self._answers else record.task_id
-        answers = self._answers.get(key)
-        if answers is None:
-            return None
-        given = self._given.get(key, 0)
-        self._given[key] = given + 1
-        return answers[min(given, len(answers) - 1)]
 
 
 class RunningCall:
@@ -69,133 +195,69 @@ class RunningCall:
         self.output: Json = None
         self.error: StepError | None = None
         self._attempt = 0
-        #: Whether an attempt is under way, and not the wait for the next one.
-        self._trying = False
+        self._under_way = False
+        self._began_after = 0
         self._began = tasks.now()
         self._alarm: Alarm | None = None
         self._begin()
 
     def cancel(self) -> None:
-        """Stops it; the attempt under way, if there is one, is recorded as cancelled."""
+        """Stops it; the attempt under way, if there is one, is recorded as cancelled.
+
+        What is told to stop in the moment in which it begins is never begun.
+        """
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._trying:
+        if self._under_way and self._tasks.loop.rests > self._began_after:
             self._record(StepStatus.CANCELLED)
 
     def _begin(self) -> None:
-        """Begins an attempt: everything about its end is known at once."""
         self._attempt += 1
-        self._trying = True
+        self._under_way = True
+        self._began_after = self._tasks.loop.rests
         self._began = self._tasks.now()
-        answer = self._tasks.next_answer(self.call)
-        if answer is None:
-            message = f"the case has no answers for {self.call.spec.task_id}"
-            info = ErrorInfo(type="UnknownTask", message=message)
-            self._end_after(timedelta(0), lambda: self._failed(info, retryable=False))
-            return
-        self._compare_input(answer)
-        after = None if answer.hang else parse_duration(answer.after or "PT0S")
-        limit, expired = self._limit(hangs=after is None)
-        if after is not None and (limit is None or after <= limit):
-            self._end_after(after, lambda: self._answered(answer))
-        elif limit is not None:
-            self._end_after(limit, expired)
+        answer = self._tasks.answers.next(self.call)
+        self._tasks.journal.differences += input_differences(self.call, answer, self._attempt)
+        end = ending(self.call, answer, self._began)
+        if end.after is not None:
+            self._do_after(end.after, partial(self._end, end))
 
-    def _limit(self, *, hangs: bool) -> tuple[timedelta | None, Callable[[], None]]:
-        """The shortest of the limits that bound this attempt, and what happens at it."""
-        call = self.call
-        limits: list[tuple[timedelta, Callable[[], None]]] = []
-        # Whoever has a child run bounds it from outside, as on Temporal.
-        if call.deadline is not None and call.spec.task_id != CHILD_TASK:
-            left = max(call.deadline - self._tasks.now(), timedelta(0))
-            limits.append((left, lambda: self._timed_out("its timeout", None)))
-        if call.attempt_timeout is not None:
-            within = call.attempt_timeout
-            limits.append((within, lambda: self._timed_out("the timeout of one attempt", within)))
-        # A mocked task that takes its time is taken to give signs of life meanwhile.
-        if call.heartbeat_timeout is not None and hangs:
-            silence = call.heartbeat_timeout
-            limits.append((silence, lambda: self._timed_out("its heartbeat timeout", silence)))
-        if not limits:
-            return None, lambda: None
-        return min(limits, key=lambda limit: limit[0])
-
-    def _end_after(self, delay: timedelta, end: Callable[[], None]) -> None:
+    def _do_after(self, delay: timedelta, action: Callable[[], None]) -> None:
         loop = self._tasks.loop
         when = loop.microseconds + delay // timedelta(microseconds=1)
-        self._alarm = loop.set_alarm(when, end, order=self.call.seq)
+        self._alarm = loop.set_alarm(when, action, order=self.call.seq)
 
-    def _answered(self, answer: Answer) -> None:
-        if answer.throw is not None:
-            thrown = answer.throw
-            info = ErrorInfo(
-                type=thrown.error_type,
-                code=thrown.error_code,
-                message=thrown.message,
-                details=thrown.details,
-            )
-            self._failed(info, retryable=thrown.retryable)
+    def _end(self, end: Ending) -> None:
+        info = end.error
+        if info is None:
+            self.output = end.output
+            self._record(StepStatus.COMPLETED, output=self.output)
+            self.on_done()
             return
-        self.output = self.call.input if answer.echo else answer.returns
-        self._record(StepStatus.COMPLETED, output=self.output)
-        self.on_done()
-
-    def _timed_out(self, what: str, within: timedelta | None) -> None:
-        length = f" of {format_duration(within)}" if within is not None else ""
-        message = f"task {self.call.spec.task_id} took longer than {what}{length}"
-        info = ErrorInfo(type="TimeoutError", message=message)
-        # Nothing can begin after the deadline, whatever the policy says.
-        self._failed(info, retryable=within is not None, status=StepStatus.TIMEOUT)
-
-    def _failed(
-        self, info: ErrorInfo, *, retryable: bool, status: StepStatus = StepStatus.FAILED
-    ) -> None:
         info = info.model_copy(update={"attempts": self._attempt})
-        self._record(status, error=info)
-        error = StepError(info, retryable=retryable)
+        self._record(end.status, error=info)
+        error = StepError(info, retryable=end.retryable)
         now, call = self._tasks.now(), self.call
         again = next_attempt_at(call.retry, error, self._attempt, now=now, deadline=call.deadline)
         if again is not None:
-            self._end_after(again - now, self._begin)
+            self._do_after(again - now, self._begin)
             return
         self.error = error
         self.on_done()
 
-    def _compare_input(self, answer: Answer) -> None:
-        if answer.gave("expect_input"):
-            what = f"input of {self.call.record.path} (attempt {self._attempt})"
-            self._tasks.journal.differences += differences(
-                what, answer.expect_input, self.call.input
-            )
-
     def _record(
         self, status: StepStatus, *, output: Json = None, error: ErrorInfo | None = None
     ) -> None:
-        """What a task's recorder writes: the attempt, and the step's end where that is its end."""
-        self._trying = False
-        now = self._tasks.now()
-        step = self.call.record
-        if status is StepStatus.COMPLETED and self.call.final:
-            ended = {
-                "seq": self.call.ended_seq,
-                "status": status,
-                "output": stored_output(output),
-                "completed_at": now,
-                "wrapped": None if isinstance(output, dict) else True,
-            }
-            step = step.model_copy(update=ended)
-            self._tasks.journal.records.append(step)
-        self._tasks.journal.attempts.append(
-            AttemptRecord(
-                attempt=self._attempt,
-                status=status,
-                input=self.call.input,
-                output=output,
-                error=error,
-                started_at=self._began,
-                completed_at=now,
-                step=step,
-            )
+        self._under_way = False
+        write_attempt(
+            self._tasks.journal,
+            self.call,
+            self._attempt,
+            status,
+            output=output,
+            error=error,
+            began=self._began,
+            now=self._tasks.now(),
         )
 
 

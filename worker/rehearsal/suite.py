@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from definitions.errors import InvalidDocumentError
 from definitions.problems import Problem
@@ -16,7 +16,7 @@ from worker.rehearsal.case import load_cases
 from worker.rehearsal.compare import differences
 from worker.rehearsal.host import RestartError
 from worker.rehearsal.loop import Stuck
-from worker.rehearsal.run import rehearse
+from worker.rehearsal.run import held_back_differences, rehearse
 from worker.rehearsal.trace import trace
 
 if TYPE_CHECKING:
@@ -29,6 +29,24 @@ if TYPE_CHECKING:
 
 #: Of what a restart changed, the lines that are shown: one wrong thing makes many differ.
 _MOST_CHANGES = 10
+
+
+class Rehearsals(Protocol):
+    """Rehearses somewhere else than offline."""
+
+    def rehearse(
+        self,
+        case: Case,
+        *,
+        catalogue: Mapping[str, TaskSpec] | None = None,
+        continue_every_step: bool = False,
+    ) -> CaseResult:
+        """Runs a case, with the run continued as a new one after every step if wanted.
+
+        Raises:
+            Stuck: The run waits for what the case never brings.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,7 @@ def run_case(
     *,
     restart_every_step: bool = False,
     catalogue: Mapping[str, TaskSpec] | None = None,
+    on: Rehearsals | None = None,
 ) -> CaseRun:
     """Rehearses one case.
 
@@ -106,15 +125,23 @@ def run_case(
         restart_every_step: Run it once more, dumped and loaded wherever nothing moves; whatever
             that changes is a difference, too.
         catalogue: What is known of tasks: their own retry policies and timeouts.
+        on: Where it is run; None: offline.
     """
     began = time.perf_counter()
     result: CaseResult | None = None
     found: list[str]
     try:
-        result = rehearse(case, catalogue=catalogue)
+        if on is not None:
+            result = on.rehearse(case, catalogue=catalogue)
+        else:
+            result = rehearse(case, catalogue=catalogue)
         found = list(result.differences)
         if restart_every_step:
-            found += _restarted(case, result, catalogue)
+            if on is None:
+                found += _restarted(case, result, catalogue)
+            else:
+                again = on.rehearse(case, catalogue=catalogue, continue_every_step=True)
+                found += [f"continued: {line}" for line in held_back_differences(case, again)]
     except (Stuck, RestartError) as error:
         found = [str(error)]
     return CaseRun(file, case.name, found, time.perf_counter() - began, result)
