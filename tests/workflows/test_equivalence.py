@@ -301,7 +301,8 @@ async def give(
             # The record can be ahead of the run: without a cache, a run whose local activity has
             # written that it waits is evicted, and gets there once more a moment later.
             said = str(error.cause)
-            if "does not wait" in said or "not begun" in said or "does not run" in said:
+            early = ("does not wait", "not begun", "does not run", "neither waits nor runs")
+            if any(one in said for one in early):
                 return False
             raise
         return True
@@ -350,7 +351,7 @@ def _step(one: StepView) -> dict[str, Any]:
     }
 
 
-_TIMES = {"startedAt", "completedAt", "decidedAt", "duration_ms", "execution_id"}
+_TIMES = {"eventId", "startedAt", "completedAt", "decidedAt", "duration_ms", "execution_id"}
 
 
 def _without_times(value: Any) -> Any:
