@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FEATURES = DOCS / "features"
+#: Commands that need nothing but files, and those that need the record of a run alone.
+OFFLINE = ("steploom validate ", "steploom rehearse ")
+OF_THE_RECORD = ("steploom explain ", "steploom definitions ")
 
 _BLOCK = re.compile(r"^```([\w-]*)[ ]?([\w ]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

@@ -21,7 +21,7 @@ from adapters.postgres.recorder import PostgresRecorder
 from definitions.document import Definition
 from definitions.identity import instance_id
 from definitions.records import RecordBatch, RunStarted
-from tests.docs import ROOT, definitions, feature_pages, page_cases, shown
+from tests.docs import OF_THE_RECORD, ROOT, definitions, feature_pages, page_cases, shown
 from worker.rehearsal.host import START
 from worker.rehearsal.run import rehearse
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from definitions.ports import Organization, StoredVersion
     from worker.rehearsal.case import Case
 
-#: Commands that need the record alone.
-OF_THE_RECORD = ("steploom explain ", "steploom definitions ")
 PAGES = [
     pytest.param(page, id=page.stem)
     for page in feature_pages()

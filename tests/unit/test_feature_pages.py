@@ -16,6 +16,8 @@ from definitions.reruns import reuse
 from definitions.start import StartRequest
 from tests.docs import (
     FEATURES,
+    OF_THE_RECORD,
+    OFFLINE,
     blocks,
     cases_file,
     definitions,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 PAGES = [pytest.param(page, id=page.stem) for page in feature_pages()]
-#: Commands that need nothing but files. The others are run in the integration tests.
-OFFLINE = ("steploom validate ", "steploom rehearse ")
 SHORTEST, LONGEST = 40, 120
 #: What a case can expect beyond how its run ended.
 TELLING = {"output", "path", "attempts", "error", "compensated", "data"}
@@ -74,6 +74,13 @@ def test_the_files_of_a_page_can_be_rehearsed(page: Path, run: Run) -> None:
     write_files(page, Path.cwd())
     result = run("rehearse", cases_file(page), "--restart-every-step")
     assert result.exit_code == 0, result.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_printed_that_is_not_run(page: Path) -> None:
+    """What a command prints stands on a page only where a test runs the command."""
+    told = [one.command for one in shown(page) if one.printed.strip()]
+    assert [one for one in told if not one.startswith((*OFFLINE, *OF_THE_RECORD))] == []
 
 
 def _offline() -> list[tuple[Path, Shown]]:
