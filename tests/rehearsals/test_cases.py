@@ -1,4 +1,4 @@
-"""Every case file, plain and with the run restarted from its state wherever that can be done."""
+"""Every case of the project and of its docs, plain and restarted wherever that can be done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import cases
 from tests.rehearsals.traces import trace
 from worker.rehearsal.case import Case, load_cases
 from worker.rehearsal.run import rehearse
@@ -15,7 +16,7 @@ CASES = [
     pytest.param(case, id=f"{file.stem}: {case.name}")
     for file in FILES
     for case in load_cases(file)
-]
+] + [pytest.param(case, id=place) for place, case in cases()]
 
 
 @pytest.mark.parametrize("case", CASES)
