@@ -22,8 +22,10 @@ def outcome(result: CaseResult) -> dict[str, Any]:
     Left out are the names of the run, and the order of what is recorded at the same instant.
     """
     whole: dict[str, Any] = json.loads(json.dumps(_without_names(trace(result)), default=str))
-    # A run that has ended cannot say itself why it refuses something.
-    refused = [line.partition(" refused: ")[0] for line in whole["differences"]]
+    # A run that has ended cannot say itself why it refuses something; a signal has no answer.
+    refused = [
+        line.partition(" refused: ")[0] for line in whole["differences"] if "(event at" not in line
+    ]
     return {
         "status": whole["status"],
         "output": whole["output"],
