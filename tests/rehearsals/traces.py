@@ -50,6 +50,9 @@ def _without_names(value: Any) -> Any:
     if isinstance(value, dict):
         # An event that was published is called by the run, too.
         names = _NAMES | {"id", "subject"} if "specversion" in value else _NAMES
+        if value.get("action") == "event":
+            # A signal is noticed with the workflow task that brings it, which may be the next one.
+            names = names | {"occurredAt"}
         return {
             key: _without_names(one)
             for key, one in value.items()
