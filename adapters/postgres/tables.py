@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from adapters.postgres.execution_tables import describe_execution_tables
+
 metadata = MetaData()
 
 _NOW = text("now()")
@@ -179,6 +181,9 @@ workflow_instances = Table(
     _timestamp("started_at"),
     _timestamp("updated_at"),
     _timestamp("completed_at", nullable=True),
+    Column("trace_id", BigInteger),
+    _timestamp("trace_created_at", nullable=True),
+    Index("workflow_instances_trace_idx", "trace_id", unique=True),
     Index("workflow_instances_status_idx", "status"),
     Index("workflow_instances_correlation_idx", "correlation_id"),
     Index("workflow_instances_definition_idx", "workflow_definition_id"),
@@ -321,3 +326,5 @@ audit_events = Table(
     Index("audit_events_instance_idx", "instance_id", "seq"),
     Index("audit_events_type_idx", "org_id", "event_type", "event_timestamp"),
 )
+
+describe_execution_tables(metadata)

@@ -5,6 +5,8 @@ Keyed by table and column. ``generate.py`` refuses to run where one is missing o
 
 from __future__ import annotations
 
+from generated.execution_notes import EXECUTION_COLUMNS, EXECUTION_TABLES
+
 _STARTED = "When it began."
 _INSTANCE = "The run: `workflow_instances.id`."
 _ORG = "The org: `organizations.id`."
@@ -40,6 +42,7 @@ TABLES: dict[str, str] = {
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
+    **EXECUTION_TABLES,
 }
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -128,6 +131,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "started_at": _STARTED,
         "updated_at": "When the run itself was last written.",
         "completed_at": "When it ended, however it did.",
+        "trace_id": "Its trace: `workflow_trace.id`.",
+        "trace_created_at": "The trace's `created_at`, the other half of its key.",
     },
     "step_records": {
         "id": "A UUIDv5 of run, path and iteration.",
@@ -211,4 +216,5 @@ COLUMNS: dict[str, dict[str, str]] = {
         "seq": "The order of the run's events.",
         "recorded_at": "When it was written.",
     },
+    **EXECUTION_COLUMNS,
 }
