@@ -9,10 +9,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from definitions.document import Definition
     from definitions.records import RecordBatch
+    from definitions.tasks import TaskSpec
 
 
 class StoredVersion(BaseModel):
@@ -86,6 +87,10 @@ class DefinitionStore(Protocol):
         Raises:
             NotFoundError: This org has none of this id.
         """
+        ...
+
+    async def describe_tasks(self, version: StoredVersion, tasks: Mapping[str, TaskSpec]) -> None:
+        """Keeps what the tasks of a version's steps take and give. Again: nothing changes."""
         ...
 
     async def versions(self, org_id: UUID, workflow_id: str) -> Sequence[StoredVersion]:

@@ -20,6 +20,8 @@ REVISIONS = (
     "002_create_records",
     "003_create_actions_and_outbox",
     "014_add_workflow_execution_tables",
+    "015_secure_tenants",
+    "016_move_records",
 )
 HEAD = REVISIONS[-1]
 

@@ -23,6 +23,7 @@ from adapters.postgres.tables import metadata
 from adapters.postgres.urls import sqlalchemy_url
 from definitions.errors import RefusedError, SteploomError, UnreachableError
 from definitions.identity import org_id
+from tests.postgres import as_administrator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,10 +167,9 @@ async def test_an_older_schema_names_the_command(
     assert caught.value.hint == "steploom migrate"
 
 
-async def test_a_newer_schema_stops_a_worker(database: Database) -> None:
+async def test_a_newer_schema_stops_a_worker(database: Database, database_url: str) -> None:
     """A revision that the code does not know is refused."""
-    async with database.transaction(None) as connection:
-        await connection.execute("UPDATE alembic_version SET version_num = '099_from_the_future'")
+    as_administrator(database_url, "UPDATE alembic_version SET version_num = '099_from_the_future'")
     with pytest.raises(RefusedError, match="newer"):
         await check_schema(database)
 

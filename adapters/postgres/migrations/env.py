@@ -2,7 +2,8 @@
 
 The connection comes from ``adapters.postgres.migrate``, or, under the ``alembic`` command, from
 ``STEPLOOM_DATABASE_URL``. Revision names are longer than the 32 characters that Alembic gives its
-own version column, so that is made wider here.
+own version column, so that is made wider here. The roles are made before, where we may make roles,
+and what the application may do is granted anew after each run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from alembic import context
 from alembic.ddl.postgresql import PostgresqlImpl
 from typing_extensions import override
 
+from adapters.postgres.migrations.sqlfile import execute_file
 from adapters.postgres.tables import metadata
 from adapters.postgres.urls import sqlalchemy_url
 
@@ -45,7 +47,9 @@ def _run(connection: sa.Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
     with context.begin_transaction():
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        execute_file(connection, "roles.sql")
         context.run_migrations()
+        execute_file(connection, "grants.sql")
 
 
 def _print_sql() -> None:

@@ -1,4 +1,7 @@
-"""Runs the SQL files that ``psql`` can run as well: those of the migrations that come as SQL."""
+"""The SQL files that come with the product, read as ``psql`` reads them.
+
+``psql`` can apply all of them; what the migrations run is the same text.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,32 @@ from alembic import context, op
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import sqlalchemy as sa
+
 SQL = Path(__file__).parents[1] / "sql"
 
 
 def run_file(name: str) -> None:
-    """Runs a file of ``adapters/postgres/sql`` in the migration's own transaction."""
-    text = "".join(_lines(name))
+    """Runs a file in the migration's own transaction; offline, prints it."""
     if context.is_offline_mode():
-        op.execute(text.replace(":", r"\:"))
-        return
+        op.execute(read_file(name).replace(":", r"\:"))
+    else:
+        execute_file(op.get_bind(), name)
+
+
+def execute_file(bind: sa.Connection, name: str) -> None:
+    """Runs a file in a connection's transaction."""
     # Not through SQLAlchemy, which would look for parameters in it.
-    connection: Any = op.get_bind().connection.driver_connection
-    connection.execute(text)
+    connection: Any = bind.connection.driver_connection
+    connection.execute(read_file(name))
+
+
+def read_file(name: str) -> str:
+    """A file with those that it includes, without what is meant for ``psql`` alone."""
+    return "".join(_lines(name))
 
 
 def _lines(name: str) -> Iterator[str]:
-    """The lines of a file, with those that it includes, without what is meant for psql alone."""
     with (SQL / name).open(encoding="utf-8") as file:
         for line in file:
             if line.startswith(r"\ir "):

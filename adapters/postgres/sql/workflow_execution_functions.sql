@@ -259,7 +259,7 @@ BEGIN
         'steps', jsonb_build_array(jsonb_build_array(outcome || jsonb_build_object(
             'id', step.step_uuid, 'first_seq', step.first_seq, 'step_id', step.step_id,
             'attempts', step.attempts, 'from_attempt', step.attempts,
-            'ended_event', execution_event_id(
+            'status_event', execution_event_id(
                 run.org_id, run.first_run_id, 'step.' || p_status, step.path, step.iteration
             )
         ))),

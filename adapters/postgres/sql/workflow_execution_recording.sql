@@ -198,7 +198,8 @@ BEGIN
 END
 $$;
 
--- Attempts that never answered: those before p_rows.attempt. Where p_open_too, every open one.
+-- Attempts that never answered. p_kind: `earlier` (than the attempt that is named: open ones are
+-- closed, and missing ones get a row), `untold` (missing ones alone), `open` (open ones alone).
 CREATE FUNCTION record_lost_attempts(p_org_id uuid, p_rows jsonb, p_kind text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -274,7 +275,7 @@ BEGIN
             name text, status step_status, input jsonb, output jsonb, error jsonb,
             attempts integer, decision jsonb, decision_seq bigint, votes jsonb, waiting_for jsonb,
             compensated boolean, wrapped boolean, started_at timestamptz, completed_at timestamptz,
-            started_event uuid, ended_event uuid
+            started_event uuid, status_event uuid
         )
         JOIN workflow_instances AS i ON i.id = x.instance_id AND i.org_id = p_org_id
     ), written AS (
@@ -378,8 +379,8 @@ BEGIN
     JOIN r ON r.trace_id = w.trace_id AND r.path = w.path AND r.iteration = w.iteration
     CROSS JOIN LATERAL (VALUES
         (r.started_event, w.first_seq, 'step.started', w.start_time),
-        (CASE WHEN w.status = r.status THEN r.ended_event END, w.seq, 'step.' || w.status,
-            w.end_time)
+        (CASE WHEN w.status = r.status THEN r.status_event END, w.seq, 'step.' || w.status,
+            coalesce(w.end_time, w.start_time))
     ) AS event (event_id, seq, event_type, occurred_at)
     WHERE event.event_id IS NOT NULL AND event.occurred_at IS NOT NULL
     ON CONFLICT (trace_id, event_id, org_id, created_at) DO UPDATE SET

@@ -112,4 +112,6 @@ JOIN workflow_trace AS t ON t.id = s.trace_id AND t.created_at = s.trace_created
 LEFT JOIN workflow_definitions AS d ON d.id = t.workflow_id
 WHERE s.status IN ('failed', 'timeout');
 
+\ir grants.sql
+
 COMMIT;
