@@ -24,6 +24,7 @@ from activities.runs import RunActivities
 from activities.temporal import Activities
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
+from adapters.postgres.partitions import keep_partitions
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
 from adapters.temporal.connection import connect
@@ -104,6 +105,7 @@ async def open_worker(
     async with Database(database_url(settings), pool_size=settings.database_pool_size) as database:
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
+        months = asyncio.create_task(keep_partitions(database), name="partitions")
         recorder = PostgresRecorder(database)
         executor = ThreadPoolExecutor(
             settings.max_concurrent_activities, thread_name_prefix="steploom-task"
@@ -135,7 +137,9 @@ async def open_worker(
             )
             yield RunningWorker(worker, name, search_attributes)
         finally:
+            months.cancel()
             await recorder.close()
+            await asyncio.wait({months})
             executor.shutdown(wait=False, cancel_futures=True)
 
 

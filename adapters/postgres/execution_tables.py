@@ -1,6 +1,6 @@
 """The execution tables, described once: what the SQL of the migrations builds.
 
-``workflow_trace`` and ``workflow_events`` are partitioned by month; what refers to a trace carries
+``workflow_trace`` and ``workflow_events`` are partitioned by month. What belongs to a trace carries
 its partition key as well, and its org, so that nothing can be hung onto another org's trace.
 """
 
@@ -88,7 +88,7 @@ def _made() -> tuple[Column[object], ...]:
 def _of_trace(created_at: str = "trace_created_at") -> ForeignKeyConstraint:
     return ForeignKeyConstraint(
         ["trace_id", created_at, "org_id"],
-        ["workflow_trace.id", "workflow_trace.created_at", "workflow_trace.org_id"],
+        [f"workflow_instances.{name}" for name in ("trace_id", "trace_created_at", "org_id")],
         ondelete="CASCADE",
     )
 
@@ -284,7 +284,6 @@ def _describe_executions(metadata: MetaData) -> None:
         _refers("created_by", "users.id"),
         _moment("updated_at"),
         PrimaryKeyConstraint("id", "created_at", name="workflow_trace_pkey"),
-        UniqueConstraint("id", "created_at", "org_id", name="workflow_trace_org_key"),
         UniqueConstraint("instance_id", "created_at", name="workflow_trace_instance_key"),
         Index("workflow_trace_workflow_idx", "workflow_id", text("start_time DESC")),
         Index("workflow_trace_version_idx", "definition_version_id"),

@@ -182,7 +182,7 @@ def _as_json(batches: Sequence[BatchRows], unknown: Mapping[UUID, BatchRows]) ->
             members.append(f'"{kind}":[{",".join(texts)}]')
     known = {batch.instance_id for batch in batches}.difference(unknown)
     if known:
-        members.append(f'"known":{dump_json([str(run) for run in known])}')
+        members.append(f'"known":[{dump_json([str(run) for run in known])}]')
     return f"{{{','.join(members)}}}"
 
 

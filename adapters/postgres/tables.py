@@ -174,7 +174,7 @@ workflow_instances = Table(
     _timestamp("completed_at", nullable=True),
     Column("trace_id", BigInteger, nullable=False),
     _timestamp("trace_created_at"),
-    Index("workflow_instances_trace_idx", "trace_id", unique=True),
+    Index("workflow_instances_trace_idx", "trace_id", "trace_created_at", "org_id", unique=True),
     Index("workflow_instances_status_idx", "status"),
     Index("workflow_instances_correlation_idx", "correlation_id"),
     Index("workflow_instances_definition_idx", "workflow_definition_id"),

@@ -428,7 +428,7 @@ def test_every_function_is_known_to_these_tests(tenants: str) -> None:
     written_through = {
         "record_execution", "record_runs", "record_starts", "record_attempts",
         "record_lost_attempts", "record_steps", "record_flushes", "record_events",
-        "record_audit_events", "record_outbox_events", "execution_next_seq",
+        "record_audit_events", "record_outbox_events", "record_known_runs", "execution_next_seq",
     }  # fmt: skip
     answering = {
         "get_workflow_context", "get_active_workflow_config", "cleanup_old_execution_data",
@@ -452,8 +452,8 @@ def test_nobody_records_for_another_org(tenants: str) -> None:
     for org in (None, B):
         for as_org, batch, error in (
             (A, {"starts": [[start]]}, psycopg.errors.InsufficientPrivilege),
-            (A, {"known": [str(theirs["id"])]}, psycopg.errors.ForeignKeyViolation),
-            (B, {"known": [str(theirs["id"])]}, psycopg.errors.ForeignKeyViolation),
+            (A, {"known": [[str(theirs["id"])]]}, psycopg.errors.ForeignKeyViolation),
+            (B, {"known": [[str(theirs["id"])]]}, psycopg.errors.ForeignKeyViolation),
         ):
             with acting(tenants, APP_ROLE, org) as connection, pytest.raises(error):
                 connection.execute("SELECT record_execution(%s, %s)", (as_org, json.dumps(batch)))

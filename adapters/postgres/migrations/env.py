@@ -3,7 +3,7 @@
 The connection comes from ``adapters.postgres.migrate``, or, under the ``alembic`` command, from
 ``STEPLOOM_DATABASE_URL``. Revision names are longer than the 32 characters that Alembic gives its
 own version column, so that is made wider here. The roles are made before, where we may make roles,
-and what the application may do is granted anew after each run.
+and what the application may do is granted anew after each run, which also makes the coming months.
 """
 
 from __future__ import annotations
@@ -22,6 +22,16 @@ from adapters.postgres.urls import sqlalchemy_url
 
 #: A number that nobody else uses: "steploom" in ASCII.
 LOCK = 0x737465706C6F6F6D
+
+_MAKE_PARTITIONS = """
+DO $$
+BEGIN
+    IF to_regproc('create_execution_partitions') IS NOT NULL THEN
+        PERFORM create_execution_partitions();
+    END IF;
+END
+$$
+"""
 
 
 class _LongRevisionNames(PostgresqlImpl):
@@ -50,6 +60,7 @@ def _run(connection: sa.Connection) -> None:
         execute_file(connection, "roles.sql")
         context.run_migrations()
         execute_file(connection, "grants.sql")
+        connection.execute(sa.text(_MAKE_PARTITIONS))
 
 
 def _print_sql() -> None:

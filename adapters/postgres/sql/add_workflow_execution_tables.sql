@@ -8,7 +8,9 @@
 -- workflow_trace and workflow_events are partitioned by month of created_at, the beginning of the
 -- execution, so that whatever belongs to an execution stands in the partitions of one month. A
 -- partitioned table can only be unique with its partition key: workflow_instances, which is not
--- partitioned, maps the UUID of an execution to the bigint key of its trace.
+-- partitioned, maps the UUID of an execution to the bigint key of its trace. What belongs to a trace
+-- carries its key and its org, and refers to that map: looking into a partitioned table costs with
+-- every month that there is, and a month that is referred to could not be taken away.
 
 \set ON_ERROR_STOP on
 BEGIN;
@@ -160,7 +162,8 @@ CREATE SEQUENCE workflow_trace_id_seq;
 
 ALTER TABLE workflow_instances ADD COLUMN trace_id bigint;
 ALTER TABLE workflow_instances ADD COLUMN trace_created_at timestamptz;
-CREATE UNIQUE INDEX workflow_instances_trace_idx ON workflow_instances (trace_id);
+CREATE UNIQUE INDEX workflow_instances_trace_idx
+    ON workflow_instances (trace_id, trace_created_at, org_id);
 
 CREATE TABLE workflow_trace (
     id bigint NOT NULL DEFAULT nextval('workflow_trace_id_seq'),
@@ -180,7 +183,6 @@ CREATE TABLE workflow_trace (
     created_by uuid REFERENCES users (id),
     updated_at timestamptz NOT NULL,
     CONSTRAINT workflow_trace_pkey PRIMARY KEY (id, created_at),
-    CONSTRAINT workflow_trace_org_key UNIQUE (id, created_at, org_id),
     CONSTRAINT workflow_trace_instance_key UNIQUE (instance_id, created_at)
 ) PARTITION BY RANGE (created_at);
 ALTER SEQUENCE workflow_trace_id_seq OWNED BY workflow_trace.id;
@@ -227,7 +229,7 @@ CREATE TABLE workflow_steps (
     duration_ms bigint,
     CONSTRAINT workflow_steps_path_key UNIQUE (trace_id, path, iteration, org_id),
     CONSTRAINT workflow_steps_trace_fkey FOREIGN KEY (trace_id, trace_created_at, org_id)
-        REFERENCES workflow_trace (id, created_at, org_id) ON DELETE CASCADE
+        REFERENCES workflow_instances (trace_id, trace_created_at, org_id) ON DELETE CASCADE
 );
 CREATE INDEX workflow_steps_node_idx ON workflow_steps (node_id);
 -- What completed is what nobody looks for by its status.
@@ -252,7 +254,7 @@ CREATE TABLE workflow_step_attempts (
     CONSTRAINT workflow_step_attempts_pkey
         PRIMARY KEY (trace_id, path, iteration, attempt, org_id),
     CONSTRAINT workflow_step_attempts_trace_fkey FOREIGN KEY (trace_id, trace_created_at, org_id)
-        REFERENCES workflow_trace (id, created_at, org_id) ON DELETE CASCADE
+        REFERENCES workflow_instances (trace_id, trace_created_at, org_id) ON DELETE CASCADE
 );
 
 CREATE TABLE workflow_trace_context (
@@ -266,7 +268,7 @@ CREATE TABLE workflow_trace_context (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT workflow_trace_context_key UNIQUE (trace_id, context_key, org_id),
     CONSTRAINT workflow_trace_context_trace_fkey FOREIGN KEY (trace_id, trace_created_at, org_id)
-        REFERENCES workflow_trace (id, created_at, org_id) ON DELETE CASCADE
+        REFERENCES workflow_instances (trace_id, trace_created_at, org_id) ON DELETE CASCADE
 );
 
 -- created_at is the trace's, so that an event is one row however often and whenever it is written;
@@ -289,7 +291,7 @@ CREATE TABLE workflow_events (
     CONSTRAINT workflow_events_pkey PRIMARY KEY (id, created_at),
     CONSTRAINT workflow_events_event_key UNIQUE (trace_id, event_id, org_id, created_at),
     CONSTRAINT workflow_events_trace_fkey FOREIGN KEY (trace_id, created_at, org_id)
-        REFERENCES workflow_trace (id, created_at, org_id) ON DELETE CASCADE
+        REFERENCES workflow_instances (trace_id, trace_created_at, org_id) ON DELETE CASCADE
 ) PARTITION BY RANGE (created_at);
 CREATE SEQUENCE workflow_events_id_seq OWNED BY workflow_events.id;
 ALTER TABLE workflow_events

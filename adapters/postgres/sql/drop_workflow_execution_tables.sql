@@ -13,6 +13,7 @@ DROP FUNCTION
     record_events,
     record_audit_events,
     record_outbox_events,
+    record_known_runs,
     record_execution,
     get_active_workflow_config,
     start_workflow_execution,

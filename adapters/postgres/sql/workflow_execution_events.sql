@@ -17,110 +17,124 @@ END;
 
 -- Events of the execution itself: its start and end, people's decisions, actions from outside.
 CREATE FUNCTION record_events(p_org_id uuid, p_rows jsonb) RETURNS void
-LANGUAGE sql AS $$
-INSERT INTO workflow_events (
-    created_at, org_id, event_id, trace_id, step_id, seq, event_type, path, iteration, attempt,
-    actor, event_data, occurred_at
-)
-SELECT
-    i.trace_created_at, p_org_id, r.event_id, i.trace_id, s.id, r.seq, r.event_type, r.path,
-    r.iteration, r.attempt, r.actor, coalesce(r.event_data, '{}'), r.occurred_at
-FROM jsonb_to_recordset(p_rows) AS r(
-    instance_id uuid, event_id uuid, seq bigint, event_type text, path text, iteration integer,
-    attempt integer, actor text, event_data jsonb, occurred_at timestamptz
-)
-JOIN workflow_instances AS i ON i.id = r.instance_id AND i.org_id = p_org_id
-LEFT JOIN workflow_steps AS s
-    ON s.trace_id = i.trace_id AND s.path = r.path AND s.iteration = r.iteration
-    AND s.org_id = p_org_id
-ORDER BY r.event_id
-ON CONFLICT (trace_id, event_id, org_id, created_at) DO NOTHING
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO workflow_events (
+        created_at, org_id, event_id, trace_id, step_id, seq, event_type, path, iteration, attempt,
+        actor, event_data, occurred_at
+    )
+    SELECT
+        i.trace_created_at, p_org_id, r.event_id, i.trace_id, s.id, r.seq, r.event_type, r.path,
+        r.iteration, r.attempt, r.actor, coalesce(r.event_data, '{}'), r.occurred_at
+    FROM jsonb_to_recordset(p_rows) AS r(
+        instance_id uuid, event_id uuid, seq bigint, event_type text, path text, iteration integer,
+        attempt integer, actor text, event_data jsonb, occurred_at timestamptz
+    )
+    JOIN workflow_instances AS i ON i.id = r.instance_id AND i.org_id = p_org_id
+    LEFT JOIN workflow_steps AS s
+        ON s.trace_id = i.trace_id AND s.path = r.path AND s.iteration = r.iteration
+        AND s.org_id = p_org_id
+    ORDER BY r.event_id
+    ON CONFLICT (trace_id, event_id, org_id, created_at) DO NOTHING;
+END
 $$;
 
 -- Audit events are never changed, so a second one with the same id is the first one again.
 CREATE FUNCTION record_audit_events(p_org_id uuid, p_rows jsonb) RETURNS void
-LANGUAGE sql AS $$
-INSERT INTO audit_events (
-    event_id, event_timestamp, event_type, event_data, org_id, instance_id, seq
-)
-SELECT
-    r.event_id, r.event_timestamp, r.event_type, r.event_data, p_org_id, r.instance_id, r.seq
-FROM jsonb_to_recordset(p_rows) AS r(
-    event_id uuid, event_timestamp timestamptz, event_type text, event_data jsonb,
-    instance_id uuid, seq bigint
-)
-ORDER BY r.event_id
-ON CONFLICT (org_id, event_id) DO NOTHING
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO audit_events (
+        event_id, event_timestamp, event_type, event_data, org_id, instance_id, seq
+    )
+    SELECT
+        r.event_id, r.event_timestamp, r.event_type, r.event_data, p_org_id, r.instance_id, r.seq
+    FROM jsonb_to_recordset(p_rows) AS r(
+        event_id uuid, event_timestamp timestamptz, event_type text, event_data jsonb,
+        instance_id uuid, seq bigint
+    )
+    ORDER BY r.event_id
+    ON CONFLICT (org_id, event_id) DO NOTHING;
+END
 $$;
 
 -- An event enters the outbox once, whether or not it has left it since.
 CREATE FUNCTION record_outbox_events(p_org_id uuid, p_rows jsonb) RETURNS void
-LANGUAGE sql AS $$
-INSERT INTO outbox_events (
-    event_id, org_id, instance_id, execution_id, seq, event_type, path, iteration, envelope,
-    occurred_at
-)
-SELECT
-    r.event_id, p_org_id, r.instance_id, r.execution_id, r.seq, r.event_type, r.path, r.iteration,
-    r.envelope, r.occurred_at
-FROM jsonb_to_recordset(p_rows) AS r(
-    event_id uuid, instance_id uuid, execution_id text, seq bigint, event_type text, path text,
-    iteration integer, envelope jsonb, occurred_at timestamptz
-)
-ORDER BY r.event_id
-ON CONFLICT (org_id, event_id) DO NOTHING
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO outbox_events (
+        event_id, org_id, instance_id, execution_id, seq, event_type, path, iteration, envelope,
+        occurred_at
+    )
+    SELECT
+        r.event_id, p_org_id, r.instance_id, r.execution_id, r.seq, r.event_type, r.path, r.iteration,
+        r.envelope, r.occurred_at
+    FROM jsonb_to_recordset(p_rows) AS r(
+        event_id uuid, instance_id uuid, execution_id text, seq bigint, event_type text, path text,
+        iteration integer, envelope jsonb, occurred_at timestamptz
+    )
+    ORDER BY r.event_id
+    ON CONFLICT (org_id, event_id) DO NOTHING;
+END
 $$;
 
--- Writes a group of an org's facts. p_batch has, by kind, lists of rows; no list has a key twice,
--- and a later list of a kind comes after the earlier ones. `known` lists executions whose rows
--- their writer believes to be there.
-CREATE FUNCTION record_execution(p_org_id uuid, p_batch jsonb) RETURNS void
+-- Executions that a writer believes to be there.
+CREATE FUNCTION record_known_runs(p_org_id uuid, p_rows jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     gone text;
-    layer jsonb;
 BEGIN
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'starts') LOOP
-        PERFORM record_starts(p_org_id, layer);
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'runs') LOOP
-        PERFORM record_runs(p_org_id, layer);
-    END LOOP;
     SELECT known INTO gone
-    FROM jsonb_array_elements_text(p_batch -> 'known') AS known
+    FROM jsonb_array_elements_text(p_rows) AS known
     LEFT JOIN workflow_instances AS i ON i.id = known::uuid AND i.org_id = p_org_id
     WHERE i.id IS NULL
     LIMIT 1;
     IF gone IS NOT NULL THEN
         RAISE EXCEPTION 'execution % is not there', gone USING ERRCODE = 'foreign_key_violation';
     END IF;
-    -- Attempts come before steps, whose function asks which of them were lost.
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'attempts') LOOP
-        PERFORM record_attempts(p_org_id, layer);
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'retried') LOOP
-        PERFORM record_lost_attempts(p_org_id, layer, 'earlier');
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'steps') LOOP
-        PERFORM record_steps(p_org_id, layer);
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'untold') LOOP
-        PERFORM record_lost_attempts(p_org_id, layer, 'untold');
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'ended') LOOP
-        PERFORM record_lost_attempts(p_org_id, layer, 'open');
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'flushes') LOOP
-        PERFORM record_flushes(p_org_id, layer);
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'events') LOOP
-        PERFORM record_events(p_org_id, layer);
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'audit') LOOP
-        PERFORM record_audit_events(p_org_id, layer);
-    END LOOP;
-    FOR layer IN SELECT jsonb_array_elements(p_batch -> 'published') LOOP
-        PERFORM record_outbox_events(p_org_id, layer);
+END
+$$;
+
+-- Writes a group of an org's facts. p_batch has, by kind, lists of rows; no list has a key twice,
+-- and a later list of a kind comes after the earlier ones.
+--
+-- Every join is by index and every plan is made once: a plan that was made while the tables were
+-- small must do no harm when they no longer are.
+CREATE FUNCTION record_execution(p_org_id uuid, p_batch jsonb) RETURNS void
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    kind text;
+    layer jsonb;
+BEGIN
+    FOR kind, layer IN
+        SELECT k.kind, l.layer
+        -- Attempts come before steps, whose function asks which of them were lost.
+        FROM unnest(ARRAY[
+            'starts', 'runs', 'known', 'attempts', 'retried', 'steps', 'untold', 'ended', 'flushes',
+            'events', 'audit', 'published'
+        ]) WITH ORDINALITY AS k (kind, place)
+        CROSS JOIN LATERAL jsonb_array_elements(p_batch -> k.kind)
+            WITH ORDINALITY AS l (layer, place)
+        ORDER BY k.place, l.place
+    LOOP
+        CASE kind
+            WHEN 'attempts' THEN PERFORM record_attempts(p_org_id, layer);
+            WHEN 'steps' THEN PERFORM record_steps(p_org_id, layer);
+            WHEN 'known' THEN PERFORM record_known_runs(p_org_id, layer);
+            WHEN 'starts' THEN PERFORM record_starts(p_org_id, layer);
+            WHEN 'runs' THEN PERFORM record_runs(p_org_id, layer);
+            WHEN 'retried' THEN PERFORM record_lost_attempts(p_org_id, layer, 'earlier');
+            WHEN 'untold' THEN PERFORM record_lost_attempts(p_org_id, layer, 'untold');
+            WHEN 'ended' THEN PERFORM record_lost_attempts(p_org_id, layer, 'open');
+            WHEN 'flushes' THEN PERFORM record_flushes(p_org_id, layer);
+            WHEN 'events' THEN PERFORM record_events(p_org_id, layer);
+            WHEN 'audit' THEN PERFORM record_audit_events(p_org_id, layer);
+            WHEN 'published' THEN PERFORM record_outbox_events(p_org_id, layer);
+        END CASE;
     END LOOP;
 END
 $$;

@@ -19,28 +19,30 @@
 
 -- Makes an execution's rows for a fact that came before its first record.
 CREATE FUNCTION record_runs(p_org_id uuid, p_rows jsonb) RETURNS void
-LANGUAGE sql AS $$
-WITH r AS (
-    SELECT x.*, coalesce(x.started_at, clock_timestamp()) AS began
-    FROM jsonb_to_recordset(p_rows) AS x(
-        id uuid, workflow_id text, version text, execution_id text, first_run_id text,
-        started_at timestamptz
+LANGUAGE plpgsql AS $$
+BEGIN
+    WITH r AS (
+        SELECT x.*, coalesce(x.started_at, clock_timestamp()) AS began
+        FROM jsonb_to_recordset(p_rows) AS x(
+            id uuid, workflow_id text, version text, execution_id text, first_run_id text,
+            started_at timestamptz
+        )
+    ), made AS (
+        INSERT INTO workflow_instances (
+            id, org_id, workflow_id, version, execution_id, first_run_id, status, started_at,
+            updated_at, trace_id, trace_created_at
+        )
+        SELECT
+            r.id, p_org_id, r.workflow_id, r.version, r.execution_id, r.first_run_id, 'running',
+            r.began, r.began, nextval('workflow_trace_id_seq'), r.began
+        FROM r
+        ORDER BY r.id
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id, trace_id, trace_created_at
     )
-), made AS (
-    INSERT INTO workflow_instances (
-        id, org_id, workflow_id, version, execution_id, first_run_id, status, started_at,
-        updated_at, trace_id, trace_created_at
-    )
-    SELECT
-        r.id, p_org_id, r.workflow_id, r.version, r.execution_id, r.first_run_id, 'running',
-        r.began, r.began, nextval('workflow_trace_id_seq'), r.began
-    FROM r
-    ORDER BY r.id
-    ON CONFLICT (id) DO NOTHING
-    RETURNING id, trace_id, trace_created_at
-)
-INSERT INTO workflow_trace (id, created_at, org_id, instance_id, start_time, updated_at)
-SELECT trace_id, trace_created_at, p_org_id, id, trace_created_at, trace_created_at FROM made
+    INSERT INTO workflow_trace (id, created_at, org_id, instance_id, start_time, updated_at)
+    SELECT trace_id, trace_created_at, p_org_id, id, trace_created_at, trace_created_at FROM made;
+END
 $$;
 
 -- An execution's first record. Rows that an earlier fact made are filled in, others left alone.
