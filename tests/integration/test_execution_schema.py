@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from adapters.postgres.binaries import find_binaries
 from adapters.postgres.migrate import downgrade, upgrade
@@ -18,11 +22,12 @@ from definitions.errors import UnreachableError
 from definitions.identity import NAMESPACE, event_id, instance_id, org_id, step_record_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 REVISION = "014_add_workflow_execution_tables"
 BEFORE = "003_create_actions_and_outbox"
-SQL = Path(__file__).parents[2] / "adapters" / "postgres" / "sql"
+ROOT = Path(__file__).parents[2]
+SQL = ROOT / "adapters" / "postgres" / "sql"
 TABLES = (
     "workflow_configs",
     "channel_configs",
@@ -67,6 +72,24 @@ WHERE c.contype = 'f' AND c.conparentid = 0 AND NOT r.relispartition
   )
 ORDER BY 1
 """
+#: Of 5,000 executions most are the web's, and went well.
+MANY_TRACES = """
+WITH runs AS (
+    INSERT INTO workflow_instances (id, org_id, workflow_id, version, execution_id, first_run_id,
+        status, started_at, updated_at, trace_id, trace_created_at)
+    SELECT gen_random_uuid(), %(org)s, 'order', '1.0.0', n, n, 'completed', %(now)s, %(now)s, n,
+        %(now)s
+    FROM generate_series(1, 5000) AS n
+    RETURNING id, trace_id
+)
+INSERT INTO workflow_trace (id, created_at, org_id, instance_id, status, channel, external_id,
+    start_time, updated_at)
+SELECT trace_id, %(now)s, %(org)s, id,
+    (CASE trace_id %% 100 WHEN 0 THEN 'failed' ELSE 'completed' END)::trace_status,
+    (CASE trace_id %% 100 WHEN 1 THEN 'voice' ELSE 'web' END)::workflow_channel,
+    'x-' || trace_id, %(now)s, %(now)s
+FROM runs
+"""
 
 
 def names(url: str, query: str, *values: object) -> list[str]:
@@ -99,28 +122,65 @@ def schema_of(url: str) -> str:
     return re.sub(r"^\\(un)?restrict .*$", "", dumped, flags=re.MULTILINE)
 
 
+def alembic(url: str, *arguments: str) -> str:
+    """What the ``alembic`` command prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "STEPLOOM_DATABASE_URL": url},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+
+def apply(url: str, text: str) -> None:
+    """Runs SQL with ``psql``."""
+    subprocess.run(
+        [program("psql"), "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={url}"],
+        input=text,
+        text=True,
+        cwd=SQL,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def other_database_url(empty_database_url: str, postgres_server: str) -> Iterator[str]:
+    """A second database without any schema."""
+    name = f"{empty_database_url.rpartition('/')[2].partition('?')[0]}_other"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        yield with_database(postgres_server, name)
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
 def test_psql_and_alembic_make_the_same_schema(
-    empty_database_url: str, postgres_server: str
+    empty_database_url: str, other_database_url: str
 ) -> None:
     """The two files, applied with ``psql``, leave exactly what the migration leaves."""
+    alembic(other_database_url, "upgrade", REVISION)
     upgrade(empty_database_url, BEFORE)
     for file in ("add_workflow_execution_tables.sql", "workflow_execution_views.sql"):
-        subprocess.run(
-            [program("psql"), "--quiet", f"--dbname={empty_database_url}", f"--file={SQL / file}"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-    by_psql = schema_of(empty_database_url)
-    other = f"{empty_database_url.rpartition('/')[2].partition('?')[0]}_alembic"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{other}"'.encode())
-        try:
-            url = with_database(postgres_server, other)
-            upgrade(url, REVISION)
-            assert schema_of(url) == by_psql
-        finally:
-            connection.execute(f'DROP DATABASE "{other}" WITH (FORCE)'.encode())
+        apply(empty_database_url, f"\\i {file}")
+    assert schema_of(empty_database_url) == schema_of(other_database_url)
+    # From there on Alembic goes on, once it is told.
+    alembic(empty_database_url, "stamp", REVISION)
+    upgrade(empty_database_url)
+    upgrade(other_database_url)
+    assert schema_of(empty_database_url) == schema_of(other_database_url)
+
+
+def test_migrations_that_are_printed_make_the_same_schema(
+    empty_database_url: str, other_database_url: str
+) -> None:
+    """``alembic upgrade head --sql`` prints what an administrator can apply."""
+    upgrade(empty_database_url)
+    apply(other_database_url, alembic(other_database_url, "upgrade", "head", "--sql"))
+    assert schema_of(empty_database_url) == schema_of(other_database_url)
 
 
 def test_a_file_that_fails_leaves_nothing(empty_database_url: str) -> None:
@@ -173,6 +233,32 @@ def test_foreign_keys_have_indexes(database_url: str) -> None:
         "workflow_data_bindings.org_id",
         "workflow_nodes.org_id",
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("status = 'failed' AND start_time > now() - interval '1 h'", "status"),
+        ("channel = 'voice' AND start_time > now() - interval '1 h'", "channel"),
+        ("external_id = 'x'", "external_id"),
+    ],
+)
+def test_traces_are_found_by_index(database_url: str, query: LiteralString, index: str) -> None:
+    """By status, channel and external id, and only in the months that are asked for."""
+    now = datetime.now(UTC)
+    explain = sql.SQL(
+        "EXPLAIN SELECT * FROM workflow_trace WHERE org_id = {}"
+        " AND created_at >= {} AND created_at <= {} AND "
+    ).format(org_id("default"), now.replace(day=1, hour=0, minute=0, second=0, microsecond=0), now)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(MANY_TRACES, {"org": org_id("default"), "now": now})
+        connection.execute("ANALYZE workflow_trace")
+        rows = connection.execute(explain + sql.SQL(query)).fetchall()
+    plan = "\n".join(row[0] for row in rows)
+    assert f"_{index}_" in plan
+    assert set(re.findall(r"workflow_trace_(?:default|y\d{4}m\d\d)", plan)) == {
+        f"workflow_trace_{now:y%Ym%m}"
+    }
 
 
 def test_ids_are_made_alike_in_sql_and_in_python(database_url: str) -> None:

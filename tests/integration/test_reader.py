@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from adapters.postgres.database import APP_ROLE
 from adapters.postgres.reader import _FILTERS, _STEPS, PostgresReader, instances_query
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
@@ -290,8 +291,12 @@ def plan_of(connection: psycopg.Connection[Any], query: Any, values: dict[str, A
     return json.dumps(row[0])
 
 
-def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str) -> None:
-    """Among 20,000 runs neither of the two reads that everybody does scans or sorts a table."""
+@pytest.mark.parametrize("role", ["none", APP_ROLE])
+def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str, role: str) -> None:
+    """Among 20,000 runs neither of the two reads that everybody does scans or sorts a table.
+
+    The policies of the application's role do not stand in the way.
+    """
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "INSERT INTO workflow_instances (id, org_id, workflow_id, version, execution_id,"
@@ -312,6 +317,10 @@ def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str) -> None:
             " trace_id, trace_created_at, 'a', 1, 1, 1, 'a', 'active' FROM workflow_instances"
         )
         connection.execute("ANALYZE")
+        connection.execute(
+            "SELECT set_config('role', %s, true), set_config('app.current_org_id', %s, true)",
+            (role, str(DEFAULT)),
+        )
         values = {
             "org": DEFAULT,
             "limit": 51,

@@ -21,8 +21,10 @@ from adapters.postgres.database import APP_ROLE, Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.migrate import upgrade
 from adapters.postgres.migrations.sqlfile import SQL
+from adapters.postgres.partitions import make_partitions
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
+from adapters.postgres.schema import check_schema
 from adapters.postgres.urls import with_database
 from definitions.errors import NotFoundError
 from definitions.identity import org_id
@@ -464,6 +466,32 @@ def test_nobody_records_for_another_org(tenants: str) -> None:
             connection.commit()
     [now] = as_administrator(tenants, "SELECT * FROM workflow_instances WHERE org_id = %s", A)
     assert now == theirs
+
+
+async def test_a_login_of_the_application_needs_no_other_right(
+    postgres_server: str, owned_template: str
+) -> None:
+    """Worker and commands work as a role that is nothing but a member of the application's."""
+    name, password = f"app_{uuid4().hex[:8]}", uuid4().hex
+    administer(
+        postgres_server,
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+            sql.Identifier(name), sql.Literal(password), sql.Identifier(APP_ROLE)
+        ),
+    )
+    try:
+        with (
+            fresh_database(postgres_server, owned_template) as url,
+            psycopg.connect(url) as connection,
+        ):
+            info = connection.info
+            mine = f"postgresql://{name}:{password}@{info.host}:{info.port}/{info.dbname}"
+            await fill(mine)
+            async with Database(mine) as database:
+                await check_schema(database)
+                assert await make_partitions(database) == 0
+    finally:
+        administer(postgres_server, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 async def test_the_applications_own_ways_keep_to_the_org(

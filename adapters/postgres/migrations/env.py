@@ -16,7 +16,7 @@ from alembic import context
 from alembic.ddl.postgresql import PostgresqlImpl
 from typing_extensions import override
 
-from adapters.postgres.migrations.sqlfile import execute_file
+from adapters.postgres.migrations.sqlfile import execute_file, printable_file
 from adapters.postgres.tables import metadata
 from adapters.postgres.urls import sqlalchemy_url
 
@@ -64,9 +64,17 @@ def _run(connection: sa.Connection) -> None:
 
 
 def _print_sql() -> None:
-    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    context.configure(
+        dialect_name="postgresql",
+        target_metadata=metadata,
+        literal_binds=True,
+        # Not the driver's own style, in which every % of a text would be printed twice.
+        dialect_opts={"paramstyle": "named"},
+    )
     with context.begin_transaction():
+        context.execute(printable_file("roles.sql"))
         context.run_migrations()
+        context.execute(printable_file("grants.sql"))
 
 
 given = context.config.attributes.get("connection")

@@ -21,7 +21,7 @@ SQL = Path(__file__).parents[1] / "sql"
 def run_file(name: str) -> None:
     """Runs a file in the migration's own transaction; offline, prints it."""
     if context.is_offline_mode():
-        op.execute(read_file(name).replace(":", r"\:"))
+        op.execute(printable_file(name))
     else:
         execute_file(op.get_bind(), name)
 
@@ -31,6 +31,11 @@ def execute_file(bind: sa.Connection, name: str) -> None:
     # Not through SQLAlchemy, which would look for parameters in it.
     connection: Any = bind.connection.driver_connection
     connection.execute(read_file(name))
+
+
+def printable_file(name: str) -> str:
+    """A file for a migration that is printed: SQLAlchemy would take its colons for parameters."""
+    return read_file(name).replace(":", r"\:")
 
 
 def read_file(name: str) -> str:
