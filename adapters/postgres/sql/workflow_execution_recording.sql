@@ -119,8 +119,17 @@ BEGIN
         FROM begun AS b
         JOIN r ON r.id = b.id
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN b.channel IN ('web', 'voice', 'efax') THEN b.channel ELSE 'web' END
-                ::workflow_channel AS channel
+            SELECT coalesce(
+                CASE WHEN b.channel IN ('web', 'voice', 'efax') THEN b.channel::workflow_channel END,
+                CASE WHEN b.channel IS NULL THEN (
+                    SELECT w.channel FROM workflow_channel_configs AS w
+                    WHERE w.org_id = p_org_id AND w.workflow_id = b.workflow_definition_id
+                      AND w.is_enabled
+                    ORDER BY w.priority DESC, w.channel
+                    LIMIT 1
+                ) END,
+                'web'
+            ) AS channel
         ) AS c
         ON CONFLICT (id, created_at) DO UPDATE SET
             workflow_id = excluded.workflow_id,
