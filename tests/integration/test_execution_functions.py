@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from definitions.audit import workflow_event
 from definitions.identity import event_id, org_id, step_record_id
 
 if TYPE_CHECKING:
@@ -235,6 +237,35 @@ def test_an_execution_ends_once(db: Session, status: str, instance: str, event: 
     [run] = db.all("SELECT * FROM workflow_instances")
     assert (run["status"], run["completed_at"]) == (instance, row["end_time"])
     assert events(db) == ["workflow.started", event]
+
+
+def test_an_execution_has_its_audit_events(db: Session) -> None:
+    """Of the same shape, and with the same ids, as a worker's; one more where it failed."""
+    db.run("UPDATE workflow_nodes SET task_id = 'core.approval' WHERE step_id = 'tell'")
+    trace = db.one(START)
+    db.run("SELECT complete_workflow_execution(%s, 'timeout', 'gave up')", trace)
+    [run] = db.all("SELECT * FROM workflow_instances")
+    found = db.all("SELECT * FROM audit_events ORDER BY seq")
+    ended: dict[str, Any] = {"phase": "failed", "outcome": "failed", "error_message": "gave up"}
+    duration = (run["completed_at"] - run["started_at"]) / timedelta(milliseconds=1)
+    for row, kind, told in zip(
+        found,
+        ("workflow.started", "workflow.completed", "workflow.failed"),
+        ({"phase": "executing"}, ended, ended),
+        strict=True,
+    ):
+        assert row["event_id"] == event_id(DEFAULT, run["first_run_id"], kind)
+        workflow = row["event_data"]["data"]["workflow"]
+        assert abs(workflow.pop("duration_ms", duration) - duration) <= 1
+        assert row["event_data"] == workflow_event(
+            kind,
+            timestamp=row["event_timestamp"],
+            workflow_id="order",
+            execution_id=run["execution_id"],
+            total_steps=3,
+            approval_required=True,
+            **told,
+        )
 
 
 def test_a_failed_step_is_tried_again(db: Session) -> None:

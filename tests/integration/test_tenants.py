@@ -257,6 +257,7 @@ def test_every_function_is_known_to_these_tests(tenants: str) -> None:
         "record_execution", "record_runs", "record_starts", "record_attempts",
         "record_lost_attempts", "record_steps", "record_flushes", "record_events",
         "record_audit_events", "record_outbox_events", "record_known_runs", "execution_next_seq",
+        "execution_audit_event",
     }  # fmt: skip
     answering = {
         "get_workflow_context", "get_active_workflow_config", "cleanup_old_execution_data",

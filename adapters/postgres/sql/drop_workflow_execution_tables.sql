@@ -19,6 +19,7 @@ DROP FUNCTION
     start_workflow_execution,
     complete_workflow_execution,
     execution_next_seq,
+    execution_audit_event,
     start_workflow_step,
     complete_workflow_step,
     retry_workflow_step,

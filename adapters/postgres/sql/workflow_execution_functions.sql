@@ -44,6 +44,33 @@ BEGIN
 END
 $$;
 
+-- An audit event of an execution, as definitions/audit.py builds it, for record_execution().
+CREATE FUNCTION execution_audit_event(
+    p_run workflow_instances, p_type text, p_seq bigint, p_at timestamptz, p_told jsonb
+) RETURNS jsonb
+LANGUAGE sql STABLE AS $$
+SELECT jsonb_build_object(
+    'event_id', execution_event_id(p_run.org_id, p_run.first_run_id, p_type),
+    'event_timestamp', p_at, 'event_type', p_type, 'instance_id', p_run.id, 'seq', p_seq,
+    'event_data', jsonb_build_object(
+        'version', '1.0', 'service', 'workflow', 'event_type', p_type,
+        'timestamp', to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'data', jsonb_build_object('workflow', jsonb_strip_nulls(p_told || jsonb_build_object(
+            'workflow_id', p_run.workflow_id, 'execution_id', p_run.execution_id,
+            'total_steps', (
+                SELECT jsonb_array_length(v.document -> 'steps')
+                FROM workflow_definition_versions AS v WHERE v.id = p_run.definition_version_id
+            ),
+            'approval_required', EXISTS (
+                SELECT FROM workflow_nodes AS n
+                WHERE n.definition_version_id = p_run.definition_version_id
+                  AND n.task_id = 'core.approval'
+            )
+        )))
+    )
+)
+$$;
+
 -- Starts an execution that somebody other than a worker drives; returns its trace's id. It follows
 -- the highest registered version. The same p_execution_id again is the same execution.
 CREATE FUNCTION start_workflow_execution(
@@ -60,7 +87,7 @@ DECLARE
     chosen record;
     creator text;
     first_run text := 'sql:' || coalesce(p_execution_id, gen_random_uuid()::text);
-    instance uuid;
+    run workflow_instances;
     began timestamptz := clock_timestamp();
     trace bigint;
 BEGIN
@@ -83,24 +110,32 @@ BEGIN
     IF p_execution_id IS NOT NULL THEN
         first_run := first_run || '@' || chosen.org_id;
     END IF;
-    instance := execution_id_of('instance', first_run);
+    run.id := execution_id_of('instance', first_run);
+    run.org_id := chosen.org_id;
+    run.first_run_id := first_run;
+    run.execution_id := coalesce(p_execution_id, first_run);
+    run.workflow_id := chosen.workflow_id;
+    run.definition_version_id := chosen.id;
     PERFORM record_execution(chosen.org_id, jsonb_build_object(
         'starts', jsonb_build_array(jsonb_build_array(jsonb_build_object(
-            'id', instance, 'workflow_id', chosen.workflow_id,
+            'id', run.id, 'workflow_id', chosen.workflow_id,
             'version', coalesce(chosen.version, 'unknown'),
-            'execution_id', coalesce(p_execution_id, first_run), 'first_run_id', first_run,
+            'execution_id', run.execution_id, 'first_run_id', first_run,
             'started_at', began, 'workflow_definition_id', p_workflow_id,
             'definition_version_id', chosen.id, 'content_hash', chosen.content_hash,
             'input', coalesce(p_input, '{}'), 'channel', p_channel, 'external_id', p_external_id,
             'user_id', creator, 'interpreter_version', 0, 'config_snapshot', p_config_snapshot
         ))),
         'events', jsonb_build_array(jsonb_build_array(jsonb_build_object(
-            'instance_id', instance, 'seq', 0, 'event_type', 'workflow.started', 'actor', creator,
+            'instance_id', run.id, 'seq', 0, 'event_type', 'workflow.started', 'actor', creator,
             'event_id', execution_event_id(chosen.org_id, first_run, 'workflow.started'),
             'occurred_at', began
+        ))),
+        'audit', jsonb_build_array(jsonb_build_array(execution_audit_event(
+            run, 'workflow.started', 0, began, '{"phase": "executing"}'
         )))
     ));
-    SELECT i.trace_id INTO trace FROM workflow_instances AS i WHERE i.id = instance;
+    SELECT i.trace_id INTO trace FROM workflow_instances AS i WHERE i.id = run.id;
     RETURN trace;
 END
 $$;
@@ -114,6 +149,10 @@ LANGUAGE plpgsql AS $$
 DECLARE
     run workflow_instances;
     ended_at timestamptz := clock_timestamp();
+    last_seq bigint;
+    failed boolean := p_status IN ('failed', 'timeout');
+    told jsonb;
+    audit jsonb;
 BEGIN
     SELECT i.* INTO run FROM workflow_instances AS i WHERE i.trace_id = p_trace_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -126,9 +165,26 @@ BEGIN
     IF run.status NOT IN ('running', 'suspended') THEN
         RETURN;
     END IF;
+    last_seq := execution_next_seq(run.trace_id, run.seq);
+    told := jsonb_build_object(
+        'phase', CASE WHEN failed THEN 'failed' ELSE 'completed' END,
+        'outcome', CASE
+            WHEN failed THEN 'failed' WHEN p_status = 'completed' THEN 'success' ELSE 'cancelled'
+        END,
+        'duration_ms', execution_milliseconds(run.started_at, ended_at),
+        'error_message', p_error_message
+    );
+    audit := jsonb_build_array(
+        execution_audit_event(run, 'workflow.completed', last_seq + 1, ended_at, told)
+    );
+    IF failed THEN
+        audit := audit || execution_audit_event(
+            run, 'workflow.failed', last_seq + 2, ended_at, told
+        );
+    END IF;
     PERFORM record_execution(run.org_id, jsonb_build_object(
         'flushes', jsonb_build_array(jsonb_build_array(jsonb_build_object(
-            'id', run.id, 'seq', execution_next_seq(run.trace_id, run.seq),
+            'id', run.id, 'seq', last_seq,
             'status', CASE p_status WHEN 'timeout' THEN 'failed' ELSE p_status::text END,
             'trace_status', p_status, 'current_step_id', run.current_step_id, 'state', run.state,
             'output', p_output,
@@ -142,10 +198,11 @@ BEGIN
             'updated_at', ended_at, 'completed_at', ended_at
         ))),
         'events', jsonb_build_array(jsonb_build_array(jsonb_build_object(
-            'instance_id', run.id, 'seq', execution_next_seq(run.trace_id, run.seq),
+            'instance_id', run.id, 'seq', last_seq,
             'event_type', 'workflow.' || p_status, 'occurred_at', ended_at,
             'event_id', execution_event_id(run.org_id, run.first_run_id, 'workflow.' || p_status)
-        )))
+        ))),
+        'audit', jsonb_build_array(audit)
     ));
 END
 $$;

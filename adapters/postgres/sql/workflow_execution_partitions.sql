@@ -28,8 +28,8 @@ BEGIN
         RAISE EXCEPTION 'months ahead are 0 to 120, not %', p_months_ahead
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- "steploom" and one: two at once are one after the other.
-    PERFORM pg_advisory_xact_lock(8319395793567838061);
+    -- "steploom" in ASCII, and one: two at once are one after the other.
+    PERFORM pg_advisory_xact_lock(8319385945190133614);
     FOREACH parent IN ARRAY ARRAY['workflow_trace', 'workflow_events'] LOOP
         FOR month IN
             SELECT generate_series(
