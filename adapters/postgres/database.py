@@ -38,6 +38,10 @@ Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure)
 
 
+#: Seconds after which a connection is replaced. The plans of the recorder's functions live as long
+#: as their session, and those that were made for empty tables are bad ones a minute later.
+_LIFETIME = 60.0
+
 #: The role that may do what the application does, and no more.
 APP_ROLE = "steploom_app"
 
@@ -78,6 +82,7 @@ class Database:
             min_size=1,
             max_size=pool_size,
             timeout=timeout,
+            max_lifetime=_LIFETIME,
             name="steploom",
             configure=_configure,
             # After a restart of the server every pooled connection is dead; without the check each

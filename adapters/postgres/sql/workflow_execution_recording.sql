@@ -5,6 +5,10 @@
 -- Each function here takes one JSON array of rows, whatever their number, and no key twice. Rows
 -- are taken in the order of their keys, so that two writers lock them in one order.
 --
+-- Where rows of an array meet a table, the table is looked into row by row: LATERAL with OFFSET 0,
+-- which the planner takes as it stands, or a loop. A plan lives as long as its session, and one that
+-- was made while a table was empty would otherwise read all of it later.
+--
 -- The rules of merging:
 --   * A step: what has ended outranks what has not, then the higher seq wins, then the higher
 --     attempt. The one that wins replaces only what it has itself; the other fills what is still
@@ -152,7 +156,10 @@ BEGIN
         ),
         b.started_at, b.started_at
     FROM begun AS b
-    JOIN workflow_definition_versions AS v ON v.id = b.definition_version_id
+    CROSS JOIN LATERAL (
+        SELECT o.document FROM workflow_definition_versions AS o
+        WHERE o.id = b.definition_version_id OFFSET 0
+    ) AS v
     CROSS JOIN LATERAL jsonb_array_elements_text(
         coalesce(v.document -> 'executionLog' -> 'metadata', '[]')
     ) AS name
@@ -172,7 +179,10 @@ BEGIN
             event_id uuid, status step_status, input jsonb, output jsonb, error jsonb, worker text,
             started_at timestamptz, completed_at timestamptz
         )
-        JOIN workflow_instances AS i ON i.id = x.instance_id AND i.org_id = p_org_id
+        CROSS JOIN LATERAL (
+            SELECT * FROM workflow_instances AS o
+            WHERE o.id = x.instance_id AND o.org_id = p_org_id OFFSET 0
+        ) AS i
     ), written AS (
         INSERT INTO workflow_step_attempts AS a (
             org_id, trace_id, trace_created_at, path, iteration, attempt, status, input_data,
@@ -218,59 +228,67 @@ DECLARE
         'type', 'TimeoutError', 'code', 'AttemptLost',
         'message', 'the attempt never answered: its worker stopped, or was given up'
     );
+    r record;
 BEGIN
-    WITH r AS (
+    FOR r IN
         SELECT i.trace_id, i.trace_created_at, i.first_run_id, x.*
         FROM jsonb_to_recordset(p_rows) AS x(
             instance_id uuid, path text, iteration integer, attempt integer, seq bigint,
             at timestamptz
         )
-        JOIN workflow_instances AS i ON i.id = x.instance_id AND i.org_id = p_org_id
-    ), closed AS (
-        -- Those whose beginning is there are closed.
-        UPDATE workflow_step_attempts AS a SET
-            status = 'timeout', error = lost, end_time = coalesce(r.at, clock_timestamp())
-        FROM r
-        WHERE p_kind IN ('earlier', 'open')
-          AND a.trace_id = r.trace_id AND a.path = r.path AND a.iteration = r.iteration
-          AND a.org_id = p_org_id AND (p_kind = 'open' OR a.attempt < r.attempt)
-          AND a.status IN ('pending', 'active', 'waiting')
-        RETURNING a.trace_id, a.path, a.iteration, a.attempt, a.end_time
-    ), missing AS (
-        -- Those that left no trace get a row. All below the highest that is there have theirs.
-        INSERT INTO workflow_step_attempts (
-            org_id, trace_id, trace_created_at, path, iteration, attempt, status, error, end_time
+        CROSS JOIN LATERAL (
+            SELECT * FROM workflow_instances AS o
+            WHERE o.id = x.instance_id AND o.org_id = p_org_id OFFSET 0
+        ) AS i
+        ORDER BY x.instance_id, x.path, x.iteration
+    LOOP
+        WITH closed AS (
+            -- Those whose beginning is there are closed.
+            UPDATE workflow_step_attempts AS a SET
+                status = 'timeout', error = lost, end_time = coalesce(r.at, clock_timestamp())
+            WHERE p_kind IN ('earlier', 'open')
+              AND a.trace_id = r.trace_id AND a.path = r.path AND a.iteration = r.iteration
+              AND a.org_id = p_org_id AND (p_kind = 'open' OR a.attempt < r.attempt)
+              AND a.status IN ('pending', 'active', 'waiting')
+            RETURNING a.attempt, a.end_time
+        ), missing AS (
+            -- Those that left no trace get a row. All below the highest that is there have theirs.
+            INSERT INTO workflow_step_attempts (
+                org_id, trace_id, trace_created_at, path, iteration, attempt, status, error,
+                end_time
+            )
+            SELECT
+                p_org_id, r.trace_id, r.trace_created_at, r.path, r.iteration, number, 'timeout',
+                lost, r.at
+            FROM generate_series(
+                (
+                    SELECT coalesce(max(a.attempt), 0) + 1
+                    FROM workflow_step_attempts AS a
+                    WHERE a.trace_id = r.trace_id AND a.path = r.path
+                      AND a.iteration = r.iteration AND a.org_id = p_org_id
+                      AND a.attempt < r.attempt
+                ),
+                r.attempt - 1
+            ) AS number
+            WHERE p_kind IN ('earlier', 'untold')
+            ON CONFLICT (trace_id, path, iteration, attempt, org_id) DO NOTHING
+            RETURNING attempt, end_time
+        )
+        INSERT INTO workflow_events (
+            created_at, org_id, event_id, trace_id, seq, event_type, path, iteration, attempt,
+            event_data, occurred_at
         )
         SELECT
-            p_org_id, r.trace_id, r.trace_created_at, r.path, r.iteration, number, 'timeout', lost,
-            r.at
-        FROM r
-        CROSS JOIN LATERAL (
-            SELECT coalesce(max(a.attempt), 0) AS attempt
-            FROM workflow_step_attempts AS a
-            WHERE a.trace_id = r.trace_id AND a.path = r.path AND a.iteration = r.iteration
-              AND a.org_id = p_org_id AND a.attempt < r.attempt
-        ) AS known
-        CROSS JOIN LATERAL generate_series(known.attempt + 1, r.attempt - 1) AS number
-        WHERE p_kind IN ('earlier', 'untold')
-        ON CONFLICT (trace_id, path, iteration, attempt, org_id) DO NOTHING
-        RETURNING trace_id, path, iteration, attempt, end_time
-    )
-    INSERT INTO workflow_events (
-        created_at, org_id, event_id, trace_id, seq, event_type, path, iteration, attempt,
-        event_data, occurred_at
-    )
-    SELECT DISTINCT ON (w.trace_id, w.path, w.iteration, w.attempt)
-        r.trace_created_at, p_org_id,
-        execution_event_id(
-            p_org_id, r.first_run_id, 'attempt.timeout', w.path, w.iteration, w.attempt
-        ),
-        w.trace_id, r.seq, 'attempt.timeout', w.path, w.iteration, w.attempt,
-        execution_error_data(lost), coalesce(w.end_time, clock_timestamp())
-    FROM (SELECT * FROM closed UNION ALL SELECT * FROM missing) AS w
-    JOIN r ON r.trace_id = w.trace_id AND r.path = w.path AND r.iteration = w.iteration
-    ORDER BY w.trace_id, w.path, w.iteration, w.attempt, r.seq
-    ON CONFLICT (trace_id, event_id, org_id, created_at) DO NOTHING;
+            r.trace_created_at, p_org_id,
+            execution_event_id(
+                p_org_id, r.first_run_id, 'attempt.timeout', r.path, r.iteration, w.attempt
+            ),
+            r.trace_id, r.seq, 'attempt.timeout', r.path, r.iteration, w.attempt,
+            execution_error_data(lost), coalesce(w.end_time, clock_timestamp())
+        FROM (SELECT * FROM closed UNION ALL SELECT * FROM missing) AS w
+        ORDER BY w.attempt
+        ON CONFLICT (trace_id, event_id, org_id, created_at) DO NOTHING;
+    END LOOP;
 END
 $$;
 
@@ -288,7 +306,10 @@ BEGIN
             compensated boolean, wrapped boolean, started_at timestamptz, completed_at timestamptz,
             started_event uuid, status_event uuid
         )
-        JOIN workflow_instances AS i ON i.id = x.instance_id AND i.org_id = p_org_id
+        CROSS JOIN LATERAL (
+            SELECT * FROM workflow_instances AS o
+            WHERE o.id = x.instance_id AND o.org_id = p_org_id OFFSET 0
+        ) AS i
     ), written AS (
         INSERT INTO workflow_steps AS s (
             step_uuid, org_id, trace_id, trace_created_at, node_id, step_number, path, iteration,
@@ -304,8 +325,11 @@ BEGIN
             r.decision_seq, r.votes, r.waiting_for, r.compensated, r.wrapped, r.started_at,
             r.completed_at, execution_milliseconds(r.started_at, r.completed_at)
         FROM r
-        LEFT JOIN workflow_nodes AS n
-            ON n.definition_version_id = r.definition_version_id AND n.step_id = r.step_id
+        LEFT JOIN LATERAL (
+            SELECT o.id, o.position FROM workflow_nodes AS o
+            WHERE o.definition_version_id = r.definition_version_id AND o.step_id = r.step_id
+            OFFSET 0
+        ) AS n ON true
         WHERE r.from_attempt IS NULL OR NOT EXISTS (
             SELECT FROM workflow_step_attempts AS a
             WHERE a.trace_id = r.trace_id AND a.path = r.path AND a.iteration = r.iteration
@@ -403,8 +427,18 @@ $$;
 -- The execution as it stands at a flush; the variables of its state are context of its trace.
 CREATE FUNCTION record_flushes(p_org_id uuid, p_rows jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    run record;
 BEGIN
-    WITH flushed AS (
+    FOR r IN
+        SELECT * FROM jsonb_to_recordset(p_rows) AS x(
+            id uuid, seq bigint, status text, trace_status trace_status, current_step_id text,
+            state jsonb, output jsonb, error jsonb, updated_at timestamptz,
+            completed_at timestamptz
+        )
+        ORDER BY x.id
+    LOOP
         UPDATE workflow_instances AS i SET
             seq = r.seq,
             status = r.status,
@@ -414,35 +448,29 @@ BEGIN
             error = r.error,
             updated_at = r.updated_at,
             completed_at = r.completed_at
-        FROM jsonb_to_recordset(p_rows) AS r(
-            id uuid, seq bigint, status text, trace_status trace_status, current_step_id text,
-            state jsonb, output jsonb, error jsonb, updated_at timestamptz,
-            completed_at timestamptz
-        )
         WHERE i.id = r.id AND i.org_id = p_org_id AND i.seq < r.seq
           AND (i.status IN ('running', 'suspended') OR r.status NOT IN ('running', 'suspended'))
-        RETURNING i.trace_id, i.trace_created_at, r.trace_status, i.state, i.error, i.updated_at,
-            i.completed_at
-    ), traced AS (
+        RETURNING i.trace_id, i.trace_created_at INTO run;
+        CONTINUE WHEN NOT FOUND;
         UPDATE workflow_trace AS t SET
-            status = f.trace_status,
-            end_time = f.completed_at,
-            duration_ms = execution_milliseconds(t.start_time, f.completed_at),
-            error_message = f.error ->> 'message',
-            updated_at = f.updated_at
-        FROM flushed AS f
-        WHERE t.id = f.trace_id AND t.created_at = f.trace_created_at
-    )
-    INSERT INTO workflow_trace_context AS c (
-        org_id, trace_id, trace_created_at, context_key, context_value, created_at, updated_at
-    )
-    SELECT
-        p_org_id, f.trace_id, f.trace_created_at, 'variables', f.state -> 'variables',
-        f.updated_at, f.updated_at
-    FROM flushed AS f
-    WHERE jsonb_typeof(f.state -> 'variables') = 'object' AND f.state -> 'variables' <> '{}'
-    ON CONFLICT (trace_id, context_key, org_id) DO UPDATE SET
-        context_value = excluded.context_value, updated_at = excluded.updated_at
-    WHERE c.context_value IS DISTINCT FROM excluded.context_value;
+            status = r.trace_status,
+            end_time = r.completed_at,
+            duration_ms = execution_milliseconds(t.start_time, r.completed_at),
+            error_message = r.error ->> 'message',
+            updated_at = r.updated_at
+        WHERE t.id = run.trace_id AND t.created_at = run.trace_created_at;
+        CONTINUE WHEN jsonb_typeof(r.state -> 'variables') IS DISTINCT FROM 'object'
+            OR r.state -> 'variables' = '{}';
+        INSERT INTO workflow_trace_context AS c (
+            org_id, trace_id, trace_created_at, context_key, context_value, created_at, updated_at
+        )
+        VALUES (
+            p_org_id, run.trace_id, run.trace_created_at, 'variables', r.state -> 'variables',
+            r.updated_at, r.updated_at
+        )
+        ON CONFLICT (trace_id, context_key, org_id) DO UPDATE SET
+            context_value = excluded.context_value, updated_at = excluded.updated_at
+        WHERE c.context_value IS DISTINCT FROM excluded.context_value;
+    END LOOP;
 END
 $$;
