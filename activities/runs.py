@@ -26,6 +26,7 @@ from definitions.validation.api import parse_definition
 from definitions.walk import task_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from activities.registry import TaskRegistry
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
         RunReader,
         StoredVersion,
     )
+    from definitions.tasks import TaskSpec
+
+#: Versions of which is remembered that their tasks are described.
+_MAX_DESCRIBED = 10_000
 
 
 class _StartRefusedError(Exception):
@@ -68,6 +73,7 @@ class RunActivities:
         self._search_attributes = search_attributes
         self._liveness_timeout = liveness_timeout
         self._history_limit = history_limit
+        self._described: dict[UUID, None] = {}
 
     async def record(self, batch: RecordBatch) -> None:
         """Writes what a run has kept."""
@@ -107,6 +113,7 @@ class RunActivities:
         ref = begins.ref
         await write_record(self._recorder, begins.batch())
         catalogue = self._registry.specs()
+        await self._describe(version, definition, catalogue)
         return ResolvedRun(
             org_id=org.id,
             org=org.slug,
@@ -127,6 +134,18 @@ class RunActivities:
             liveness_timeout=self._liveness_timeout,
             history_limit=self._history_limit,
         )
+
+    async def _describe(
+        self, version: StoredVersion, definition: Definition, catalogue: Mapping[str, TaskSpec]
+    ) -> None:
+        """Has it on record what the tasks take and give, once for each version and process."""
+        if version.version_id in self._described:
+            return
+        served = {name: catalogue[name] for name in task_ids(definition) if name in catalogue}
+        await self._store.describe_tasks(version, served)
+        self._described[version.version_id] = None
+        while len(self._described) > _MAX_DESCRIBED:
+            del self._described[next(iter(self._described))]
 
     async def _find_org(self, start: StartRequest) -> Organization:
         try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from definitions.calls import TaskEnvelope
     from definitions.document import Definition
     from definitions.records import ErrorInfo, RecordBatch
+    from definitions.tasks import TaskSpec
     from definitions.views import InstanceView, StepView
 
 
@@ -89,6 +90,10 @@ class DefinitionStore(Protocol):
         Raises:
             NotFoundError: This org has none of this id.
         """
+        ...
+
+    async def describe_tasks(self, version: StoredVersion, tasks: Mapping[str, TaskSpec]) -> None:
+        """Keeps what the tasks of a version's steps take and give. Again: nothing changes."""
         ...
 
     async def versions(self, org_id: UUID, workflow_id: str) -> Sequence[StoredVersion]:

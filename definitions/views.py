@@ -177,3 +177,34 @@ class OutboxView(_View):
     envelope: dict[str, Any]
     occurred_at: datetime
     published_at: datetime | None = None
+
+
+class ConfigView(_View):
+    """One version of a configuration: of a workflow (on a channel), of a channel, or of all."""
+
+    id: int
+    config_type: str
+    workflow_id: UUID | None = None
+    workflow_name: str | None = None
+    channel: str | None = None
+    version: int
+    name: str | None = None
+    data: dict[str, Any]
+    active: bool
+    created_by: str | None = None
+    created_at: datetime
+    activated_by: str | None = None
+    activated_at: datetime | None = None
+
+
+class ChannelView(_View):
+    """A channel as a workflow is offered on it. The highest ``priority`` is the default one."""
+
+    workflow_id: UUID
+    workflow_name: str
+    channel: str
+    enabled: bool
+    priority: int
+    webhook_url: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+    updated_at: datetime

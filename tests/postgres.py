@@ -1,8 +1,7 @@
 """A real Postgres for tests of any tier: one server, one migrated template, a database per test.
 
 A tier's ``conftest`` imports the fixtures that it wants. ``STEPLOOM_TEST_DATABASE_URL`` names a
-server to use (its user must be allowed to create databases); otherwise one is started, with nothing
-of it kept.
+server to use (its user must be a superuser); otherwise one is started, with nothing of it kept.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 import pytest_asyncio
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from adapters.postgres.database import Database
 from adapters.postgres.migrate import upgrade
@@ -81,6 +81,13 @@ def fresh_database(server: str, template: str) -> Iterator[str]:
         yield with_database(server, name)
     finally:
         _administer(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def as_administrator(url: str, statement: str, *values: object) -> list[dict[str, Any]]:
+    """What a statement answers to a superuser, whom no policy binds; committed."""
+    with psycopg.connect(url, row_factory=dict_row, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 def _administer(server: str, statement: str, *names: str) -> None:

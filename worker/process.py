@@ -27,6 +27,7 @@ from activities.temporal import Activities
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.open_runs import OpenRuns
+from adapters.postgres.partitions import keep_partitions
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.schema import check_schema
@@ -135,6 +136,7 @@ async def open_worker(
     async with Database(database_url(settings), pool_size=settings.database_pool_size) as database:
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
+        months = asyncio.create_task(keep_partitions(database), name="partitions")
         recorder = PostgresRecorder(database)
         watched: Recorder = recorder
         if telemetry is not None:
@@ -187,7 +189,9 @@ async def open_worker(
                 worker, name, search_attributes, reconciler, tasks=len(registry.specs())
             )
         finally:
+            months.cancel()
             await recorder.close()
+            await asyncio.wait({months})
             executor.shutdown(wait=False, cancel_futures=True)
 
 

@@ -3,6 +3,9 @@
 Every transaction says for which org it is (``app.current_org_id``), before anything else runs in
 it. The setting is local to the transaction, so that a connection never carries one tenant's id into
 another's work. Rows come as dictionaries.
+
+Row level security does not bind superusers, and binds nobody who has no need of it. So who connects
+as somebody that may act as the role ``steploom_app`` acts as that role in each transaction.
 """
 
 from __future__ import annotations
@@ -38,6 +41,23 @@ RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure)
 
 #: Seconds for which a connection is tried for that nobody waits for any more.
 _RECONNECT = 3.0
+#: Seconds after which a connection is replaced. The plans of the recorder's functions live as long
+#: as their session, and those that were made for empty tables are bad ones a minute later.
+_LIFETIME = 60.0
+
+#: The role that may do what the application does, and no more.
+APP_ROLE = "steploom_app"
+
+#: Whether we are somebody else who may act as it, and it has been given this database's tables.
+_MAY_ACT = """
+SELECT pg_has_role(
+           current_user, r.oid,
+           CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER'
+                ELSE 'SET' END)
+       AND has_table_privilege(r.oid, to_regclass('workflow_trace'), 'INSERT')
+FROM pg_roles AS r
+WHERE r.rolname = %s AND r.rolname <> current_user
+"""
 
 
 def dump_json(value: Json) -> str:
@@ -58,12 +78,14 @@ class Database:
         self._url = libpq_url(url)
         self._timeout = timeout
         self._pool_size = pool_size
+        self._role: str | None = None
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self._url,
             open=False,
             min_size=1,
             max_size=pool_size,
             timeout=timeout,
+            max_lifetime=_LIFETIME,
             name="steploom",
             configure=_configure,
             # A connection that cannot be made is tried for when somebody wants one, not ever more
@@ -87,6 +109,9 @@ class Database:
             probe = await psycopg.AsyncConnection.connect(
                 self._url, **_connect_options(self._timeout)
             )
+            cursor = await probe.execute(_MAY_ACT, (APP_ROLE,))
+            row = await cursor.fetchone()
+            self._role = APP_ROLE if row is not None and row[0] else None
             await probe.close()
             await self._pool.open(wait=True, timeout=self._timeout)
         except psycopg.OperationalError as error:
@@ -136,8 +161,9 @@ class Database:
                     connection = await mine.enter_async_context(self._pool.connection())
                     await mine.enter_async_context(connection.transaction())
                     await connection.execute(
-                        "SELECT set_config('app.current_org_id', %s, true)",
-                        (str(org_id) if org_id else "",),
+                        "SELECT set_config('app.current_org_id', %s, true),"
+                        " set_config('role', coalesce(%s, current_setting('role')), true)",
+                        (str(org_id) if org_id else "", self._role),
                     )
                 except psycopg.OperationalError:
                     await mine.__aexit__(*sys.exc_info())

@@ -14,6 +14,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from adapters.postgres.database import dump_json
+from adapters.postgres.nodes import write_nodes, write_requirements
 from definitions.canonical import content_hash
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.identity import definition_id, org_id, user_id, version_id
@@ -22,10 +23,11 @@ from definitions.versions import highest, sort_key
 from definitions.views import DefinitionView, UserView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from adapters.postgres.database import Connection, Database
     from definitions.document import Definition
+    from definitions.tasks import TaskSpec
 
 _VERSION = """
 SELECT v.definition_id, v.id AS version_id, v.org_id, v.workflow_id, v.version, v.content_hash,
@@ -133,9 +135,7 @@ class PostgresDefinitionStore:
     async def list_orgs(self) -> Sequence[Organization]:
         """All orgs, by slug."""
         async with self._database.transaction(None) as connection:
-            cursor = await connection.execute(
-                "SELECT id, slug, name, created_at FROM organizations ORDER BY slug"
-            )
+            cursor = await connection.execute("SELECT * FROM list_organizations()")
             return [Organization.model_validate(row) for row in await cursor.fetchall()]
 
     async def find_org(self, org: str) -> Organization:
@@ -144,17 +144,17 @@ class PostgresDefinitionStore:
         Raises:
             NotFoundError: There is none.
         """
-        async with self._database.transaction(None) as connection:
-            # Every org's id is made of its slug, so that either way one id is looked for.
-            cursor = await connection.execute(
-                "SELECT id, slug, name, created_at FROM organizations"
-                " WHERE id = ANY(%s) ORDER BY slug = %s DESC LIMIT 1",
-                ([org_id(org), *_uuid(org)], org),
-            )
-            row = await cursor.fetchone()
-        if row is None:
-            raise NotFoundError("org", org, hint="`steploom orgs list` shows all")
-        return Organization.model_validate(row)
+        # Every org's id is made of its slug, so that either way one id is looked for.
+        for identity in (org_id(org), *_uuid(org)):
+            async with self._database.transaction(identity) as connection:
+                cursor = await connection.execute(
+                    "SELECT id, slug, name, created_at FROM organizations WHERE id = %s",
+                    (identity,),
+                )
+                row = await cursor.fetchone()
+            if row is not None:
+                return Organization.model_validate(row)
+        raise NotFoundError("org", org, hint="`steploom orgs list` shows all")
 
     async def create_user(self, org: UUID, name: str, *, created_by: str | None = None) -> UserView:
         """Makes a user of an org.
@@ -234,6 +234,7 @@ class PostgresDefinitionStore:
             if there is not None:
                 return there
             await connection.execute(_INSERT_VERSION, values)
+            await write_nodes(connection, org_id, values["version_id"], document)
             if listed:
                 await _show_highest(connection, values)
             stored = await _by_id(connection, values)
@@ -276,6 +277,11 @@ class PostgresDefinitionStore:
         if stored is None:
             raise NotFoundError("version", str(version_id))
         return stored
+
+    async def describe_tasks(self, version: StoredVersion, tasks: Mapping[str, TaskSpec]) -> None:
+        """Keeps what the tasks of a version's steps take and give, by their schemas."""
+        async with self._database.transaction(version.org_id) as connection:
+            await write_requirements(connection, version.org_id, version.version_id, tasks)
 
     async def versions(self, org_id: UUID, workflow_id: str) -> Sequence[StoredVersion]:
         """All listed versions, the highest first; empty where there is none."""

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 _COLUMNS = (
     "SELECT id, org_id, execution_id, first_run_id, workflow_id, version, status, started_at,"
     " updated_at, completed_at, current_step_id, state FROM workflow_instances AS i"
-    " WHERE org_id = %(org)s"
+    # Those that were begun by the SQL functions are no business of Temporal's.
+    " WHERE org_id = %(org)s AND NOT starts_with(first_run_id, 'sql:')"
 )
 _OPEN = "status IN ('running', 'suspended')"
 #: A task that went on when its run was ended may tell of its step after that.
 _OPEN_STEPS = (
-    "EXISTS (SELECT FROM step_records AS s WHERE s.instance_id = i.id AND s.task_id IS NOT NULL"
+    "EXISTS (SELECT FROM workflow_steps AS s WHERE s.trace_id = i.trace_id"
+    " AND s.org_id = i.org_id AND s.task_id IS NOT NULL"
     " AND s.status IN ('pending', 'active', 'waiting'))"
 )
 _BY_ID = f"{_COLUMNS} AND id = ANY(%(ids)s) AND ({_OPEN} OR {_OPEN_STEPS})"

@@ -65,18 +65,22 @@ _FILTERS = {
 }
 
 _STEPS = """
-SELECT id, seq, path, iteration, step_id, task_id, name, status, input, output, error, started_at,
-       completed_at, attempts, decision, coalesce(votes, '[]') AS votes, waiting_for, compensated,
-       coalesce(wrapped, false) AS wrapped
-FROM step_records
-WHERE org_id = %(org)s AND instance_id = %(instance)s
-ORDER BY first_seq, started_at, path, iteration
+SELECT s.step_uuid AS id, s.seq, s.path, s.iteration, s.step_id, s.task_id, s.name, s.status,
+       s.input_data AS input, s.output_data AS output, s.error, s.start_time AS started_at,
+       s.end_time AS completed_at, s.attempts, s.decision, coalesce(s.votes, '[]') AS votes,
+       s.waiting_for, s.compensated, coalesce(s.wrapped, false) AS wrapped
+FROM workflow_steps AS s
+JOIN workflow_instances AS i ON i.trace_id = s.trace_id AND i.org_id = s.org_id
+WHERE i.org_id = %(org)s AND i.id = %(instance)s
+ORDER BY s.first_seq, s.start_time, s.path, s.iteration
 """
 _ATTEMPTS = """
-SELECT path, iteration, attempt, status, input, output, error, started_at, completed_at, worker
-FROM step_attempts
-WHERE org_id = %(org)s AND instance_id = %(instance)s
-ORDER BY path, iteration, attempt
+SELECT a.path, a.iteration, a.attempt, a.status, a.input_data AS input, a.output_data AS output,
+       a.error, a.start_time AS started_at, a.end_time AS completed_at, a.worker
+FROM workflow_step_attempts AS a
+JOIN workflow_instances AS i ON i.trace_id = a.trace_id AND i.org_id = a.org_id
+WHERE i.org_id = %(org)s AND i.id = %(instance)s
+ORDER BY a.path, a.iteration, a.attempt
 """
 _EVENTS = """
 SELECT event_id, event_timestamp, event_type, event_data, instance_id, seq
@@ -85,10 +89,13 @@ WHERE org_id = %(org)s AND instance_id = %(instance)s
 ORDER BY seq, event_timestamp
 """
 _ACTIONS = """
-SELECT event_id, seq, action, actor, reason, path, iteration, occurred_at, data
-FROM run_actions
-WHERE org_id = %(org)s AND instance_id = %(instance)s
-ORDER BY seq, occurred_at
+SELECT e.event_id, e.seq, substr(e.event_type, 8) AS action, e.actor,
+       e.event_data ->> 'reason' AS reason, e.path, e.iteration, e.occurred_at,
+       coalesce(e.event_data -> 'data', '{}') AS data
+FROM workflow_events AS e
+JOIN workflow_instances AS i ON i.trace_id = e.trace_id AND i.trace_created_at = e.created_at
+WHERE i.org_id = %(org)s AND i.id = %(instance)s AND starts_with(e.event_type, 'action.')
+ORDER BY e.seq, e.occurred_at
 """
 _OUTBOX = """
 SELECT id, event_id, instance_id, execution_id, seq, event_type, envelope, occurred_at, published_at

@@ -5,8 +5,8 @@ batch is queued, and one writer at a time takes all that have gathered while it 
 group: under load groups grow by themselves, without load nobody waits. A group holds one org,
 because a transaction does. When a group fails it is split, so that a bad batch harms itself alone.
 
-Writing is idempotent (see ``adapters.postgres.statements``), so whoever was not answered writes
-again.
+Writing is idempotent (the rules stand in ``sql/workflow_execution_recording.sql``), so whoever was
+not answered writes again. A group is one call of ``record_execution()``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import errors
 
-from adapters.postgres import statements
 from adapters.postgres.database import RETRYABLE, dump_json
 from adapters.postgres.rows import layers, rows_of
 from definitions.errors import SteploomError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from adapters.postgres.database import Connection, Database
@@ -41,28 +40,19 @@ MAX_KNOWN_RUNS = 20_000
 #: How often a group is tried that lost to another writer's locks.
 _TRIES = 5
 
-_LOST = dump_json(
-    {
-        "type": "TimeoutError",
-        "code": "AttemptLost",
-        "message": "the attempt never answered: its worker stopped, or was given up",
-    }
-)
-
-#: In the order of their writing. Attempts come before steps, whose statement asks which were lost.
-_STATEMENTS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
-    (statements.STARTED, lambda batch: batch.started),
-    (statements.RUNS, lambda batch: batch.runs),
-    (statements.ATTEMPTS, lambda batch: batch.attempts),
-    (statements.CLOSE_EARLIER, lambda batch: batch.retried),
-    (statements.INSERT_EARLIER, lambda batch: batch.retried),
-    (statements.STEPS, lambda batch: batch.steps),
-    (statements.INSERT_EARLIER, lambda batch: batch.untold),
-    (statements.CLOSE_OF_ENDED, lambda batch: batch.ended),
-    (statements.FLUSHES, lambda batch: batch.flushes),
-    (statements.EVENTS, lambda batch: batch.events),
-    (statements.ACTIONS, lambda batch: batch.actions),
-    (statements.PUBLISHED, lambda batch: batch.published),
+#: The kinds of rows that ``record_execution()`` takes, each with where a batch has them.
+_KINDS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
+    ("starts", lambda batch: batch.starts),
+    ("runs", lambda batch: batch.runs),
+    ("attempts", lambda batch: batch.attempts),
+    ("retried", lambda batch: batch.retried),
+    ("steps", lambda batch: batch.steps),
+    ("untold", lambda batch: batch.untold),
+    ("ended", lambda batch: batch.ended),
+    ("flushes", lambda batch: batch.flushes),
+    ("events", lambda batch: batch.events),
+    ("audit", lambda batch: batch.audit),
+    ("published", lambda batch: batch.published),
 )
 
 
@@ -177,23 +167,32 @@ class PostgresRecorder:
             batch.instance_id: batch
             for batch in batches
             if batch.instance_id not in self._known_runs
-        }.values()
+        }
+        text = _as_json(batches, unknown)
         async with self._database.transaction(org_id) as connection:
-            for statement, rows_for in _STATEMENTS:
-                taken = unknown if statement is statements.RUNS else batches
-                rows = [row for batch in taken for row in rows_for(batch)]
-                await _execute(connection, statement, org_id, rows)
-        self._known_runs.update(dict.fromkeys(batch.instance_id for batch in unknown))
+            await _execute(connection, org_id, text)
+        self._known_runs.update(dict.fromkeys(unknown))
         while len(self._known_runs) > MAX_KNOWN_RUNS:
             self._known_runs.popitem(last=False)
 
 
-async def _execute(
-    connection: Connection, statement: str, org_id: UUID, rows: Iterable[Row]
-) -> None:
-    for layer in layers(rows):
-        array = f"[{','.join(row.text for row in layer)}]"
-        await connection.execute(statement, {"org": org_id, "rows": array, "lost": _LOST})
+def _as_json(batches: Sequence[BatchRows], unknown: Mapping[UUID, BatchRows]) -> str:
+    """A group as ``record_execution()`` takes it: lists of rows by kind, in layers."""
+    members = []
+    for kind, rows_for in _KINDS:
+        taken = unknown.values() if kind == "runs" else batches
+        lists = layers(row for batch in taken for row in rows_for(batch))
+        if lists:
+            texts = (f"[{','.join(row.text for row in layer)}]" for layer in lists)
+            members.append(f'"{kind}":[{",".join(texts)}]')
+    known = {batch.instance_id for batch in batches}.difference(unknown)
+    if known:
+        members.append(f'"known":[{dump_json([str(run) for run in known])}]')
+    return f"{{{','.join(members)}}}"
+
+
+async def _execute(connection: Connection, org_id: UUID, text: str) -> None:
+    await connection.execute("SELECT record_execution(%s, %s::jsonb)", (org_id, text))
 
 
 def _answer(group: Iterable[_Queued], error: SteploomError | None) -> None:

@@ -1,8 +1,8 @@
 """A batch of records as the rows that its write hands to Postgres.
 
-A row is a key and one JSON object, so that a group of batches becomes one array for each statement
-by joining texts. Everything passes ``storable``: what Postgres cannot keep is replaced, and never
-costs the record.
+A row is a key and one JSON object, so that a group of batches becomes one JSON text by joining
+texts. Everything passes ``storable``: what Postgres cannot keep is replaced, and never costs the
+record.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from adapters.postgres.database import dump_json
-from definitions.identity import step_record_id
+from definitions.identity import event_id, step_record_id
 from definitions.jsonvalues import storable
 from definitions.records import (
     ActionRecord,
@@ -25,8 +25,9 @@ from definitions.records import (
     RunStarted,
     StepRecord,
     TransitionRecord,
+    Vote,
 )
-from definitions.statuses import InstanceStatus, StepStatus
+from definitions.statuses import InstanceStatus, StepStatus, moment
 from definitions.tasks import NOT_ACTIVITIES
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _Key: TypeAlias = tuple[str | int, ...]
 
 
 class Row(NamedTuple):
-    """One JSON object for one statement. No statement is given the same key twice."""
+    """One JSON object. No list that is handed over has the same key twice."""
 
     key: _Key
     text: str
@@ -52,17 +53,18 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class BatchRows:
-    """The rows of one batch, by the statement that takes them (``adapters.postgres.statements``).
+    """The rows of one batch, by their kind in ``record_execution()``.
 
     ``runs``: which run the batch belongs to. ``retried``: attempts beyond the first. ``ended``:
     steps whose end was decided by the run, not by an attempt. ``untold``: those of them whose
-    attempts may have left no trace.
+    attempts may have left no trace. ``events``: those of the run, of people, and from outside.
     """
 
     org_id: UUID
     instance_id: UUID
+    first_run_id: str
+    starts: list[Row] = field(default_factory=list)
     runs: list[Row] = field(default_factory=list)
-    started: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
     retried: list[Row] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list)
@@ -70,7 +72,7 @@ class BatchRows:
     untold: list[Row] = field(default_factory=list)
     flushes: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
-    actions: list[Row] = field(default_factory=list)
+    audit: list[Row] = field(default_factory=list)
     published: list[Row] = field(default_factory=list)
     size: int = 0
 
@@ -80,6 +82,33 @@ class BatchRows:
         text = dump_json(kept)
         rows.append(Row(key, text))
         self.size += len(text)
+
+    def event(
+        self, event_type: str, identity: UUID | None, occurred_at: datetime, **values: Json
+    ) -> None:
+        """Adds an event of the execution; without an id of its own it gets the run's."""
+        identity = identity or self.event_id(event_type)
+        told = {
+            "instance_id": str(self.instance_id),
+            "event_id": str(identity),
+            "event_type": event_type,
+            "occurred_at": _time(occurred_at),
+            **values,
+        }
+        self.add(self.events, (str(identity),), told)
+
+    def event_id(
+        self, event_type: str, path: str = "", iteration: int = 0, attempt: int = 0
+    ) -> UUID:
+        """The id of an event of this run."""
+        return event_id(
+            self.org_id,
+            self.first_run_id,
+            event_type,
+            path=path,
+            iteration=iteration,
+            attempt=attempt,
+        )
 
 
 def layers(rows: Iterable[Row]) -> list[list[Row]]:
@@ -107,7 +136,7 @@ def _sort_key(row: Row) -> _Key:
 def rows_of(batch: RecordBatch) -> BatchRows:
     """All rows of a batch."""
     ref = batch.ref
-    rows = BatchRows(org_id=ref.org_id, instance_id=ref.instance_id)
+    rows = BatchRows(ref.org_id, ref.instance_id, ref.first_run_id)
     key = (str(ref.instance_id),)
     run = {
         "id": str(ref.instance_id),
@@ -119,7 +148,9 @@ def rows_of(batch: RecordBatch) -> BatchRows:
     if batch.started is None:
         rows.add(rows.runs, key, {**run, "started_at": _earliest(batch)})
     else:
-        rows.add(rows.started, key, {**run, **_started(batch.started)})
+        rows.add(rows.starts, key, {**run, **_started(batch.started)})
+        begun = batch.started
+        rows.event("workflow.started", None, begun.started_at, seq=0, actor=_short(begun.user_id))
     for record in batch.records:
         match record:
             case StepRecord():
@@ -127,11 +158,11 @@ def rows_of(batch: RecordBatch) -> BatchRows:
             case TransitionRecord() | CompensationRecord():
                 _add_afterthought(rows, record)
             case InstanceRecord():
-                rows.add(rows.flushes, key, {"id": run["id"], **_flush(record)})
+                _add_flush(rows, record)
             case AuditEvent():
-                rows.add(rows.events, (str(record.event_id),), _event(rows, record))
+                rows.add(rows.audit, (str(record.event_id),), _audit(rows, record))
             case ActionRecord():
-                rows.add(rows.actions, (str(record.event_id),), _action(rows, record))
+                _add_action(rows, record)
             case PublishedRecord():
                 values = {**_published(rows, record), "execution_id": ref.execution_id}
                 rows.add(rows.published, (str(record.event_id),), values)
@@ -182,6 +213,18 @@ def _origin(origin: RunOrigin) -> JsonObject:
     }
 
 
+def _add_flush(rows: BatchRows, record: InstanceRecord) -> None:
+    status = InstanceStatus(record.status)
+    timed_out = (record.error or {}).get("type") == "WorkflowTimeout"
+    traced = moment(status, timed_out=timed_out).trace
+    key = str(rows.instance_id)
+    rows.add(rows.flushes, (key,), {"id": key, "trace_status": traced, **_flush(record)})
+    if status.ended:
+        rows.event(
+            f"workflow.{traced}", None, record.completed_at or record.updated_at, seq=record.seq
+        )
+
+
 def _flush(record: InstanceRecord) -> JsonObject:
     return {
         "seq": record.seq,
@@ -195,7 +238,7 @@ def _flush(record: InstanceRecord) -> JsonObject:
     }
 
 
-def _event(rows: BatchRows, record: AuditEvent) -> JsonObject:
+def _audit(rows: BatchRows, record: AuditEvent) -> JsonObject:
     return {
         "event_id": str(record.event_id),
         "event_timestamp": _time(record.occurred_at),
@@ -206,19 +249,20 @@ def _event(rows: BatchRows, record: AuditEvent) -> JsonObject:
     }
 
 
-def _action(rows: BatchRows, record: ActionRecord) -> JsonObject:
-    return {
-        "event_id": str(record.event_id),
-        "instance_id": str(rows.instance_id),
-        "seq": record.seq,
-        "action": record.action,
-        "actor": _short(record.actor),
-        "reason": record.reason,
-        "path": record.path,
-        "iteration": record.iteration,
-        "occurred_at": _time(record.occurred_at),
-        "data": record.data,
-    }
+def _add_action(rows: BatchRows, record: ActionRecord) -> None:
+    told: JsonObject = {"data": record.data}
+    if record.reason is not None:
+        told["reason"] = record.reason
+    rows.event(
+        f"action.{record.action}",
+        record.event_id,
+        record.occurred_at,
+        seq=record.seq,
+        path=record.path,
+        iteration=record.iteration,
+        actor=_short(record.actor),
+        event_data=told,
+    )
 
 
 def _published(rows: BatchRows, record: PublishedRecord) -> JsonObject:
@@ -242,6 +286,8 @@ def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) 
         **place,
         "id": str(step_record_id(rows.instance_id, record.path, record.iteration)),
         "from_attempt": from_attempt,
+        "started_event": str(rows.event_id("step.started", record.path, record.iteration)),
+        "status_event": _status_event(rows, record, status),
         "seq": record.seq,
         "first_seq": record.seq,
         "step_id": record.step_id,
@@ -262,12 +308,36 @@ def _add_step(rows: BatchRows, record: StepRecord, *, from_attempt: int | None) 
         "completed_at": _time(record.completed_at),
     }
     rows.add(rows.steps, key, values)
+    for number, vote in enumerate(record.votes or (), 1):
+        _add_vote(rows, record, number, vote)
     if status.ended and from_attempt is None:
-        rows.add(rows.ended, key, {**place, "completed_at": _time(record.completed_at)})
+        end = {**place, "seq": record.seq, "at": _time(record.completed_at)}
+        rows.add(rows.ended, key, end)
         if record.attempts and not record.external and record.task_id not in NOT_ACTIVITIES:
             # Attempts that left no trace, the last one included, get their rows now.
-            after = {"attempt": record.attempts + 1, "started_at": _time(record.completed_at)}
-            rows.add(rows.untold, (*key, record.attempts + 1), {**place, **after})
+            after = record.attempts + 1
+            rows.add(rows.untold, (*key, after), {**end, "attempt": after})
+
+
+def _status_event(rows: BatchRows, record: StepRecord, status: StepStatus) -> str | None:
+    if not (status.ended or status is StepStatus.WAITING):
+        return None
+    return str(rows.event_id(f"step.{status.value}", record.path, record.iteration))
+
+
+def _add_vote(rows: BatchRows, record: StepRecord, number: int, vote: Vote) -> None:
+    kind = f"approval.{vote.decision}"
+    told = {"comment": vote.comment, "payload": vote.payload}
+    rows.event(
+        kind,
+        rows.event_id(kind, record.path, record.iteration, number),
+        vote.decided_at,
+        seq=record.seq,
+        path=record.path,
+        iteration=record.iteration,
+        actor=_short(vote.approver),
+        event_data={name: value for name, value in told.items() if value is not None},
+    )
 
 
 def _add_afterthought(rows: BatchRows, record: TransitionRecord | CompensationRecord) -> None:
@@ -296,21 +366,33 @@ def _add_attempt(rows: BatchRows, record: AttemptRecord) -> None:
     place = {
         **_place(rows, record.step.path, record.step.iteration),
         "attempt": record.attempt,
-        "started_at": _time(record.started_at),
+        "seq": record.step.seq,
     }
+    status = StepStatus(record.status)
     key = (place["instance_id"], record.step.path, record.step.iteration, record.attempt)
     values = {
         **place,
-        "status": StepStatus(record.status).value,
+        "event_id": _attempt_event(rows, record, status),
+        "status": status.value,
         "input": record.input,
         "output": record.output,
         "error": _error(record.error),
         "worker": record.worker,
+        "started_at": _time(record.started_at),
         "completed_at": _time(record.completed_at),
     }
     rows.add(rows.attempts, key, values)
     if record.attempt > 1:
-        rows.add(rows.retried, key, place)
+        rows.add(rows.retried, key, {**place, "at": _time(record.started_at)})
+
+
+def _attempt_event(rows: BatchRows, record: AttemptRecord, status: StepStatus) -> str | None:
+    """None while it runs, and where its success is the step's: at the first attempt."""
+    if not status.ended or (status is StepStatus.COMPLETED and record.attempt == 1):
+        return None
+    step = record.step
+    kind = f"attempt.{status.value}"
+    return str(rows.event_id(kind, step.path, step.iteration, record.attempt))
 
 
 def _place(rows: BatchRows, path: str, iteration: int) -> JsonObject:

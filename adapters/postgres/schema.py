@@ -19,6 +19,9 @@ REVISIONS = (
     "001_create_definitions_and_instances",
     "002_create_records",
     "003_create_actions_and_outbox",
+    "014_add_workflow_execution_tables",
+    "015_secure_tenants",
+    "016_move_records",
 )
 HEAD = REVISIONS[-1]
 

@@ -3,9 +3,9 @@
 Columns carry the specification's names and lengths; times are ``timestamptz``. Business keys are
 unique within an org, never across orgs. The triggers that refuse changes are the migrations' own.
 
-``step_records`` and ``step_attempts`` are written in any order and from several workers, so each of
-their columns that a first, partial fact may not know is nullable. They refer to their instance, and
-the recorder makes that row first. Audit events refer to nothing: they outlive what they tell of.
+The record is written in any order and from several workers, so each column that a first, partial
+fact may not know is nullable. Audit events refer to nothing: they outlive what they tell of. What
+an execution leaves behind is in ``execution_tables``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from adapters.postgres.execution_tables import describe_execution_tables
+
 metadata = MetaData()
 
 _NOW = text("now()")
@@ -43,15 +45,6 @@ def _timestamp(name: str, *, nullable: bool = False, default: bool = False) -> C
 
 def _org() -> Column[object]:
     return Column("org_id", Uuid, ForeignKey("organizations.id"), nullable=False)
-
-
-def _instance() -> Column[object]:
-    return Column(
-        "instance_id",
-        Uuid,
-        ForeignKey("workflow_instances.id", ondelete="CASCADE"),
-        nullable=False,
-    )
 
 
 organizations = Table(
@@ -179,6 +172,9 @@ workflow_instances = Table(
     _timestamp("started_at"),
     _timestamp("updated_at"),
     _timestamp("completed_at", nullable=True),
+    Column("trace_id", BigInteger, nullable=False),
+    _timestamp("trace_created_at"),
+    Index("workflow_instances_trace_idx", "trace_id", "trace_created_at", "org_id", unique=True),
     Index("workflow_instances_status_idx", "status"),
     Index("workflow_instances_correlation_idx", "correlation_id"),
     Index("workflow_instances_definition_idx", "workflow_definition_id"),
@@ -204,76 +200,6 @@ workflow_instances = Table(
         "origin_instance_id",
         postgresql_where=text("origin_instance_id IS NOT NULL"),
     ),
-)
-
-#: One row for each iteration of a step. ``seq`` ranks what was written last, -1 while only a
-#: decision is known; ``first_seq`` gives the order in which the steps began.
-step_records = Table(
-    "step_records",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("org_id", Uuid, nullable=False),
-    _instance(),
-    Column("path", Text, nullable=False),
-    Column("iteration", Integer, nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("first_seq", BigInteger, nullable=False),
-    Column("step_id", Text, nullable=False),
-    Column("task_id", Text),
-    Column("name", Text),
-    Column("status", String(50), nullable=False),
-    Column("input", JSONB),
-    Column("output", JSONB),
-    Column("error", JSONB),
-    Column("attempts", Integer, nullable=False),
-    Column("decision", JSONB),
-    Column("decision_seq", BigInteger),
-    Column("votes", JSONB),
-    Column("waiting_for", JSONB),
-    Column("compensated", Boolean),
-    Column("wrapped", Boolean),
-    _timestamp("started_at", nullable=True),
-    _timestamp("completed_at", nullable=True),
-    UniqueConstraint("instance_id", "path", "iteration", name="step_records_path_key"),
-    Index("step_records_order_idx", "instance_id", "first_seq"),
-)
-
-#: One row for each attempt of a step's task. ``started_at`` is null for one that left no trace.
-step_attempts = Table(
-    "step_attempts",
-    metadata,
-    Column("org_id", Uuid, nullable=False),
-    _instance(),
-    Column("path", Text, nullable=False),
-    Column("iteration", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("status", String(50), nullable=False),
-    Column("input", JSONB),
-    Column("output", JSONB),
-    Column("error", JSONB),
-    Column("worker", Text),
-    _timestamp("started_at", nullable=True),
-    _timestamp("completed_at", nullable=True),
-    PrimaryKeyConstraint("instance_id", "path", "iteration", "attempt", name="step_attempts_pkey"),
-)
-
-#: What was done to a run from outside, and by whom.
-run_actions = Table(
-    "run_actions",
-    metadata,
-    Column("event_id", Uuid, nullable=False),
-    Column("org_id", Uuid, nullable=False),
-    _instance(),
-    Column("seq", BigInteger, nullable=False),
-    Column("action", String(50), nullable=False),
-    Column("actor", String(255)),
-    Column("reason", Text),
-    Column("path", Text),
-    Column("iteration", Integer),
-    Column("data", JSONB, nullable=False, server_default=_EMPTY),
-    _timestamp("occurred_at"),
-    PrimaryKeyConstraint("org_id", "event_id", name="run_actions_pkey"),
-    Index("run_actions_instance_idx", "instance_id", "seq"),
 )
 
 #: Events on their way to a broker, in one lane for each run. They refer to nothing: what is not
@@ -321,3 +247,5 @@ audit_events = Table(
     Index("audit_events_instance_idx", "instance_id", "seq"),
     Index("audit_events_type_idx", "org_id", "event_type", "event_timestamp"),
 )
+
+describe_execution_tables(metadata)

@@ -5,8 +5,9 @@ Keyed by table and column. ``generate.py`` refuses to run where one is missing o
 
 from __future__ import annotations
 
+from generated.execution_notes import EXECUTION_COLUMNS, EXECUTION_TABLES
+
 _STARTED = "When it began."
-_INSTANCE = "The run: `workflow_instances.id`."
 _ORG = "The org: `organizations.id`."
 _ITERATION = "How often the path had been entered in this run, from 1."
 _PATH = "Where the step stands in the run (see [paths](#paths))."
@@ -28,13 +29,6 @@ TABLES: dict[str, str] = {
         "that an unlisted one becomes listed when somebody registers it."
     ),
     "workflow_instances": "One row for each run.",
-    "step_records": (
-        "One row for each iteration of a step, of an item of a `forEach`, and of a compensation."
-    ),
-    "step_attempts": (
-        "One row for each attempt of a step's task; none for tasks in other languages."
-    ),
-    "run_actions": "What was done to a run from outside, and by whom.",
     "outbox_events": (
         "Events on their way to a broker. They stay when their run is cleaned away, and are "
         "delivered in the order of `seq` within a run; `id` does not tell which came first."
@@ -42,6 +36,7 @@ TABLES: dict[str, str] = {
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
+    **EXECUTION_TABLES,
 }
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -130,63 +125,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "started_at": _STARTED,
         "updated_at": "When the run itself was last written.",
         "completed_at": "When it ended, however it did.",
-    },
-    "step_records": {
-        "id": "A UUIDv5 of run, path and iteration.",
-        "org_id": _ORG,
-        "instance_id": _INSTANCE,
-        "path": _PATH,
-        "iteration": _ITERATION,
-        "seq": "The order of what was written last; -1 while only a decision is known.",
-        "first_seq": "The order in which the steps began.",
-        "step_id": "The step's id in the definition.",
-        "task_id": "The step's task.",
-        "name": "The step's name, if it has one.",
-        "status": (
-            "`active`, `waiting`, `completed`, `failed`, `timeout` or `cancelled`; `pending` while "
-            "only the decision that follows it is known."
-        ),
-        "input": "What the task was given.",
-        "output": "What was stored of the output.",
-        "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`, as far as known.",
-        "attempts": "The highest attempt that was seen; 0 for steps without an activity.",
-        "decision": "Why the run went where it went from here (see [decisions](#decisions)).",
-        "decision_seq": "The order of the decision.",
-        "votes": "The decisions of people, in their order.",
-        "waiting_for": "What a waiting step waits for: `until`, or the approval's input.",
-        "wrapped": "True: what came out was no object, and `output` has it under `value`.",
-        "compensated": "True: rolled back. False: its compensation failed. Null: neither.",
-        "started_at": _STARTED,
-        "completed_at": "When it ended.",
-    },
-    "step_attempts": {
-        "org_id": _ORG,
-        "instance_id": _INSTANCE,
-        "path": _PATH,
-        "iteration": _ITERATION,
-        "attempt": "From 1.",
-        "status": "`active`, `completed`, `failed`, `timeout` or `cancelled`.",
-        "input": "What the task was given.",
-        "output": "What the task gave, before the `output` mapping.",
-        "error": (
-            "The attempt's error. `code` `AttemptLost`: it never answered, for its worker was lost."
-        ),
-        "worker": "The worker that ran it, as `pid@host`.",
-        "started_at": "When it began; null for one that left no trace.",
-        "completed_at": "When it ended, or was given up.",
-    },
-    "run_actions": {
-        "event_id": "A UUIDv5: the same action has the same id, however often it is written.",
-        "org_id": _ORG,
-        "instance_id": _INSTANCE,
-        "seq": _SEQ,
-        "action": "`pause`, `resume`, `cancel`, `skip`, `rerun` or `event`.",
-        "actor": "Who did it.",
-        "reason": "Why, as they say.",
-        "path": "The step that it was done to, where it was one (see [paths](#paths)).",
-        "iteration": "That step's iteration.",
-        "data": "What else is known: the event's name, the step that a rerun began with.",
-        "occurred_at": _OCCURRED,
+        "trace_id": "Its trace: `workflow_trace.id`.",
+        "trace_created_at": "The trace's `created_at`, the other half of its key.",
     },
     "outbox_events": {
         "id": "A number for the publisher.",
@@ -213,4 +153,5 @@ COLUMNS: dict[str, dict[str, str]] = {
         "seq": "The order of the run's events.",
         "recorded_at": "When it was written.",
     },
+    **EXECUTION_COLUMNS,
 }

@@ -157,7 +157,8 @@ class Live:
             # Not by our command line, which would take a second each time.
             found = self.rows(
                 "SELECT i.status, s.status AS step FROM workflow_instances AS i"
-                " LEFT JOIN step_records AS s ON s.instance_id = i.id WHERE i.execution_id = %s",
+                " LEFT JOIN workflow_steps AS s ON s.trace_id = i.trace_id"
+                " WHERE i.execution_id = %s",
                 execution,
             )
             if status in {value for row in found for value in row.values()}:

@@ -45,7 +45,7 @@ def test_a_run_started_by_our_command_line(live: Live) -> None:
     assert (row["status"], row["output"]) == ("completed", {"charged": 20.5})
     assert row["user_id"] == "tester"
     step = live.row(
-        "SELECT * FROM step_records WHERE instance_id = %s AND step_id = 'charge'", row["id"]
+        "SELECT * FROM workflow_steps WHERE trace_id = %s AND step_id = 'charge'", row["trace_id"]
     )
     assert (step["status"], step["attempts"]) == ("completed", 2)
     assert step["decision"]["target"] == "done"

@@ -80,7 +80,7 @@ def _wait_at(stack: Live, name: str, path: str) -> None:
     """Returns when the step waits."""
     deadline = time.monotonic() + 30
     while not stack.rows(
-        "SELECT 1 FROM step_records AS s JOIN workflow_instances AS i ON i.id = s.instance_id"
+        "SELECT 1 FROM workflow_steps AS s JOIN workflow_instances AS i ON i.trace_id = s.trace_id"
         " WHERE i.execution_id = %s AND s.path = %s AND s.status = 'waiting'",
         name,
         path,

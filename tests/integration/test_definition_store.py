@@ -15,7 +15,9 @@ from definitions.document import Definition
 from definitions.errors import ConflictError, NotFoundError
 from definitions.identity import org_id
 from definitions.statuses import InstanceStatus
+from definitions.tasks import TaskSpec
 from tests.integration.facts import DEFAULT, facts, flush, run_ref, started
+from tests.postgres import as_administrator
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -194,13 +196,12 @@ async def test_an_inline_document_can_be_registered_later(
     ],
 )
 async def test_the_database_refuses_to_change_a_version(
-    store: PostgresDefinitionStore, database: Database, change: str
+    store: PostgresDefinitionStore, database_url: str, change: str
 ) -> None:
-    """No statement changes or deletes a registered version."""
+    """No statement changes or deletes a registered version, not even an administrator's."""
     await register(store, document())
     with pytest.raises(psycopg.errors.RestrictViolation, match="never changes"):
-        async with database.transaction(DEFAULT) as connection:
-            await connection.execute(change)
+        as_administrator(database_url, change)
 
 
 async def test_orgs_do_not_see_each_other(store: PostgresDefinitionStore) -> None:
@@ -253,3 +254,59 @@ async def test_the_list_counts_runs_by_status(
     [view] = await store.list_definitions(DEFAULT)
     assert (view.version, view.versions) == ("1.1.0", 2)
     assert view.instances == {"running": 1, "completed": 1}
+
+
+async def test_a_registration_numbers_the_steps_and_says_what_they_read(
+    store: PostgresDefinitionStore, database_url: str
+) -> None:
+    """Each version has its own nodes, with their bindings, once however often it is registered."""
+    given = document()
+    given["steps"] = [
+        {"stepId": "charge", "taskId": "demo.charge", "input": "${data.amount}"},
+        {"stepId": "tell", "taskId": "core.noop", "input": {"id": "${steps.charge.output.id}"}},
+    ]
+    for _ in range(2):
+        await register(store, given)
+    await register(store, {**given, "version": "1.1.0"}, listed=False)
+    rows = as_administrator(
+        database_url,
+        "SELECT v.version, t.step_id AS reads, s.step_id AS of, b.source_path, b.target_path"
+        " FROM workflow_data_bindings AS b"
+        " JOIN workflow_definition_versions AS v ON v.id = b.definition_version_id"
+        " JOIN workflow_nodes AS t ON t.id = b.target_node_id"
+        " LEFT JOIN workflow_nodes AS s ON s.id = b.source_node_id ORDER BY v.version, b.id",
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (version, *binding)
+        for version in ("1.0.0", "1.1.0")
+        for binding in (
+            ("charge", None, "data.amount", "/steps/0/input"),
+            ("tell", "charge", "steps.charge.output.id", "/steps/1/input/id"),
+        )
+    ]
+
+
+async def test_what_tasks_take_and_give_is_described_as_they_are_served(
+    store: PostgresDefinitionStore, database_url: str
+) -> None:
+    """The latest schemas count; what they no longer name is gone."""
+    given = document()
+    given["steps"] = [{"stepId": "charge", "taskId": "demo.charge"}]
+    version = await register(store, given)
+
+    async def described(**properties: Any) -> list[tuple[Any, ...]]:
+        schema = {"type": "object", "properties": properties, "required": ["amount"]}
+        task = TaskSpec(task_id="demo.charge", input_schema=schema)
+        await store.describe_tasks(version, {task.task_id: task})
+        rows = as_administrator(
+            database_url,
+            "SELECT field_name, data_type, is_required, default_value, validation_rules"
+            " FROM node_io_requirements ORDER BY field_name",
+        )
+        return [tuple(row.values()) for row in rows]
+
+    amount = {"type": "integer", "minimum": 1}
+    first = ("amount", "integer", True, None, {"minimum": 1})
+    note = {"type": "string", "default": "-"}
+    assert await described(amount=amount, note=note) == [first, ("note", "string", False, "-", {})]
+    assert await described(amount=amount) == [first]

@@ -85,7 +85,7 @@ async def test_a_query_finds_something(block: Block, database: Database) -> None
 async def test_the_success_rate_counts_what_ended(database: Database) -> None:
     """One of two runs succeeded."""
     await _write_runs(database)
-    [query] = [block.text for block in blocks("sql") if "success_rate" in block.text]
+    [query] = [block.text for block in blocks("sql") if "AS success_rate" in block.text]
     async with database.transaction(DEFAULT) as connection:
         [row] = await (await connection.execute(query.encode())).fetchall()
     assert (row["workflow"], row["total_executions"], row["successful"]) == ("expense", 2, 1)

@@ -6,10 +6,12 @@ import asyncio
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from adapters.postgres.database import APP_ROLE
 from adapters.postgres.reader import _FILTERS, _STEPS, PostgresReader, instances_query
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
@@ -141,13 +143,13 @@ async def test_a_run_is_found_by_any_of_its_names(
 
 
 async def test_an_ambiguous_beginning_lists_the_candidates(
-    database: Database, recorder: PostgresRecorder, reader: PostgresReader
+    recorder: PostgresRecorder, reader: PostgresReader
 ) -> None:
     """The hint names the runs that could be meant."""
-    await start_runs(recorder, 2)
-    async with database.transaction(DEFAULT) as connection:
-        await connection.execute(
-            "UPDATE workflow_instances SET id = overlay(id::text placing 'abcdef12' from 1)::uuid"
+    for number in range(2):
+        identity = UUID(f"abcdef12-0000-4000-8000-00000000000{number}")
+        await recorder.write(
+            started(run_ref(f"r{number}").model_copy(update={"instance_id": identity}))
         )
     with pytest.raises(ConflictError) as caught:
         await reader.find_instance(DEFAULT, "abcdef12")
@@ -292,22 +294,36 @@ def plan_of(connection: psycopg.Connection[Any], query: Any, values: dict[str, A
     return json.dumps(row[0])
 
 
-def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str) -> None:
-    """Among 20,000 runs none of the reads that everybody does scans a table."""
+@pytest.mark.parametrize("role", ["none", APP_ROLE])
+def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str, role: str) -> None:
+    """Among 20,000 runs none of the reads that everybody does scans a table.
+
+    The policies of the application's role do not stand in the way.
+    """
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "INSERT INTO workflow_instances (id, org_id, workflow_id, version, execution_id,"
-            " first_run_id, status, started_at, updated_at) SELECT gen_random_uuid(), %s, 'order'"
-            " || n %% 50, '1.0.0', 'e' || n, 'r' || n, 'running', now() - n * interval '1 s', now()"
+            " first_run_id, status, started_at, updated_at, trace_id, trace_created_at)"
+            " SELECT gen_random_uuid(), %s, 'order' || n %% 50, '1.0.0', 'e' || n, 'r' || n,"
+            " 'running', now() - n * interval '1 s', now(), n, now()"
             " FROM generate_series(1, 20000) AS n",
             (DEFAULT,),
         )
         connection.execute(
-            "INSERT INTO step_records (id, org_id, instance_id, path, iteration, seq, first_seq,"
-            " step_id, status, attempts) SELECT gen_random_uuid(), org_id, id, 'a', 1, 1, 1, 'a',"
-            " 'active', 0 FROM workflow_instances"
+            "INSERT INTO workflow_trace (id, created_at, org_id, instance_id, start_time,"
+            " updated_at) SELECT trace_id, trace_created_at, org_id, id, started_at, updated_at"
+            " FROM workflow_instances"
+        )
+        connection.execute(
+            "INSERT INTO workflow_steps (step_uuid, org_id, trace_id, trace_created_at, path,"
+            " iteration, seq, first_seq, step_id, status) SELECT gen_random_uuid(), org_id,"
+            " trace_id, trace_created_at, 'a', 1, 1, 1, 'a', 'active' FROM workflow_instances"
         )
         connection.execute("ANALYZE")
+        connection.execute(
+            "SELECT set_config('role', %s, true), set_config('app.current_org_id', %s, true)",
+            (role, str(DEFAULT)),
+        )
         values = {
             "org": DEFAULT,
             "limit": 51,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from adapters.postgres import recorder as recorder_module
 from adapters.postgres.database import Database
@@ -35,6 +38,7 @@ from tests.integration.facts import (
     started,
     step,
 )
+from tests.postgres import as_administrator
 
 if TYPE_CHECKING:
     from definitions.views import AttemptView, StepView
@@ -63,17 +67,25 @@ async def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
     async with database.transaction(DEFAULT) as connection:
         for table, order in (
             ("workflow_instances", "id"),
-            ("step_records", "id"),
-            ("step_attempts", "path, iteration, attempt"),
+            ("workflow_trace", "instance_id"),
+            ("workflow_steps", "path, iteration"),
+            ("workflow_step_attempts", "path, iteration, attempt"),
+            ("workflow_trace_context", "context_key"),
+            ("workflow_events", "event_id"),
             ("audit_events", "event_id"),
-            ("run_actions", "event_id"),
             ("outbox_events", "event_id"),
         ):
             cursor = await connection.execute(f"SELECT * FROM {table} ORDER BY {order}")  # noqa: S608 (names of ours)
             result[table] = await cursor.fetchall()
-    for row in (*result["audit_events"], *result["outbox_events"]):
-        del row["recorded_at"]
-        row.pop("id", None)
+    for row in (row for rows in result.values() for row in rows):
+        # Numbers and times of the writing itself.
+        for name in ("recorded_at", "trace_id", "trace_created_at", "created_at"):
+            row.pop(name, None)
+        if not isinstance(row.get("id"), UUID):
+            row.pop("id", None)
+    for row in result["workflow_events"]:
+        # A step whose row was not there yet when somebody acted on it.
+        del row["step_id"]
     return result
 
 
@@ -127,7 +139,7 @@ async def test_a_run_is_read_back_as_it_was(
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_the_order_and_the_number_of_writes_change_nothing(
-    recorder: PostgresRecorder, database: Database, seed: int
+    recorder: PostgresRecorder, database: Database, database_url: str, seed: int
 ) -> None:
     """Written in any order, some of it twice, alone or grouped, a run leaves the same rows.
 
@@ -137,11 +149,10 @@ async def test_the_order_and_the_number_of_writes_change_nothing(
     for batch in batches:
         await recorder.write(batch)
     expected = await everything(database)
-    async with database.transaction(DEFAULT) as connection:
-        await connection.execute("DELETE FROM workflow_instances")
-        await connection.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
-        await connection.execute("DELETE FROM audit_events")
-        await connection.execute("DELETE FROM outbox_events")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE audit_events DISABLE TRIGGER USER")
+        for table in ("workflow_instances", "audit_events", "outbox_events"):
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
     recorder = PostgresRecorder(database)  # one that knows of no run's row
     shuffled = random.Random(seed)  # noqa: S311 (a shuffled order, not a secret)
     order = [*batches, *shuffled.choices(batches, k=4)]
@@ -299,7 +310,7 @@ async def test_concurrent_writes_share_transactions(
     )
     async with database.transaction(DEFAULT) as connection:
         cursor = await connection.execute(
-            "SELECT count(DISTINCT xmin::text) AS commits, count(*) AS n FROM step_records"
+            "SELECT count(DISTINCT xmin::text) AS commits, count(*) AS n FROM workflow_steps"
         )
         row = await cursor.fetchone()
     assert row is not None
@@ -308,27 +319,27 @@ async def test_concurrent_writes_share_transactions(
 
 
 async def test_each_org_gets_transactions_of_its_own(
-    recorder: PostgresRecorder, database: Database
+    recorder: PostgresRecorder, database_url: str
 ) -> None:
     """Batches of two orgs never share a transaction, and each row carries its org."""
     acme = org_id("acme")
-    async with database.transaction(None) as connection:
-        await connection.execute(
-            "INSERT INTO organizations (id, slug, name) VALUES (%s, 'acme', 'Acme')", (acme,)
-        )
+    as_administrator(
+        database_url, "INSERT INTO organizations (id, slug, name) VALUES (%s, 'acme', 'Acme')", acme
+    )
     await asyncio.gather(
         *(recorder.write(started(run_ref(f"r{n}", acme if n % 2 else DEFAULT))) for n in range(20))
     )
-    async with database.transaction(None) as connection:
-        cursor = await connection.execute(
-            "SELECT org_id, count(*) AS n, count(DISTINCT xmin::text) AS commits"
-            " FROM workflow_instances GROUP BY org_id"
-        )
-        rows = {row["org_id"]: row for row in await cursor.fetchall()}
-        cursor = await connection.execute(
-            "SELECT count(DISTINCT org_id) AS orgs FROM workflow_instances GROUP BY xmin::text"
-        )
-        assert all(row["orgs"] == 1 for row in await cursor.fetchall())
+    counted = as_administrator(
+        database_url,
+        "SELECT org_id, count(*) AS n, count(DISTINCT xmin::text) AS commits"
+        " FROM workflow_instances GROUP BY org_id",
+    )
+    rows = {row["org_id"]: row for row in counted}
+    shared = as_administrator(
+        database_url,
+        "SELECT count(DISTINCT org_id) AS orgs FROM workflow_instances GROUP BY xmin::text",
+    )
+    assert all(row["orgs"] == 1 for row in shared)
     assert {org: row["n"] for org, row in rows.items()} == {acme: 10, DEFAULT: 10}
 
 
@@ -360,7 +371,10 @@ async def test_a_deleted_run_does_not_stop_its_late_records(
 
 
 async def test_a_database_that_goes_away_is_unreachable_and_comes_back(
-    database: Database, reader: PostgresReader, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    database_url: str,
+    reader: PostgresReader,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The waiters are told, with the address, and a later write of the same batch succeeds."""
     recorder = PostgresRecorder(database)
@@ -369,7 +383,9 @@ async def test_a_database_that_goes_away_is_unreachable_and_comes_back(
 
     async def dying(connection: Any, *rest: Any) -> None:
         monkeypatch.setattr(recorder_module, "_execute", original)
-        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        pid = connection.info.backend_pid
+        as_administrator(database_url, "SELECT pg_terminate_backend(%s, 5000)", pid)
+        await original(connection, *rest)
 
     monkeypatch.setattr(recorder_module, "_execute", dying)
     with pytest.raises(UnreachableError, match="Postgres at"):
