@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from definitions.decided import decision_of
-from definitions.statuses import StepStatus
+from definitions.statuses import InstanceStatus, StepStatus
 from definitions.texts import moment, one_line, short, span
 
 if TYPE_CHECKING:
@@ -153,7 +153,9 @@ def cancelled_sentence(
         outer = outer.rpartition("#")[0] if "#" in inner else enclosing(outer)
     if (instance.error or {}).get("type") == "WorkflowTimeout":
         return f"{step.path} was cancelled because the run's time was up"
-    return f"{step.path} was cancelled with the run"
+    if instance.status is InstanceStatus.CANCELLED:
+        return f"{step.path} was cancelled with the run"
+    return f"{step.path} was under way when the run ended"
 
 
 def _failed(step: StepView) -> str:

@@ -98,7 +98,7 @@ DESCRIPTIONS: dict[str, str] = {
     "StartRequest.externalId": "The id of the matter in another system.",
     "StartRequest.correlationId": "An id that relates executions to each other.",
     "StartRequest.userId": "Who started the run.",
-    "StartRequest.idempotencyKey": "A second start with the same key is the same run.",
+    "StartRequest.idempotencyKey": "To `steploom start` the same key again is the same run.",
     "StartRequest.metadata": "A free object, kept with the run.",
     "StartRequest.tags": "Names and values to filter executions by.",
     "RerunRequest.executionId": "The earlier execution, by any of its names.",

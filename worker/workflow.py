@@ -118,7 +118,7 @@ class DefinitionWorkflow:
             ) from error
 
     @workflow.update(name=UPDATE_DECIDE)
-    async def decide(self, request: RawValue) -> dict[str, Any]:
+    async def decide(self, request: RawValue = None) -> dict[str, Any]:  # type: ignore[assignment]
         """Takes a person's decision; answered at once."""
         try:
             answer = self._running().decide(read_message(request, DecisionRequest, "decision"))
@@ -128,7 +128,7 @@ class DefinitionWorkflow:
         return answer
 
     @decide.validator
-    def _check_decide(self, request: RawValue) -> None:
+    def _check_decide(self, request: RawValue = None) -> None:  # type: ignore[assignment]
         # A refused decision leaves nothing in the history.
         self._running().check_decision(read_message(request, DecisionRequest, "decision"))
 
@@ -159,7 +159,7 @@ class DefinitionWorkflow:
         read_message(request, OperatorRequest, "request")
 
     @workflow.update(name=UPDATE_SKIP)
-    async def skip(self, request: RawValue) -> dict[str, Any]:
+    async def skip(self, request: RawValue = None) -> dict[str, Any]:  # type: ignore[assignment]
         """Goes on from a step that waits or whose task runs, as if it had ended with nothing."""
         try:
             answer = self._running().skip(read_message(request, SkipRequest, "request"))
@@ -169,7 +169,7 @@ class DefinitionWorkflow:
         return answer
 
     @skip.validator
-    def _check_skip(self, request: RawValue) -> None:
+    def _check_skip(self, request: RawValue = None) -> None:  # type: ignore[assignment]
         self._running().check_skip(read_message(request, SkipRequest, "request"))
 
     @workflow.signal(dynamic=True)

@@ -14,7 +14,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.common import RawValue
 
 from definitions.calls import ResolvedRun
-from definitions.names import UPDATE_PAUSE, UPDATE_RESUME
+from definitions.names import UPDATE_DECIDE, UPDATE_PAUSE, UPDATE_RESUME, UPDATE_SKIP
 from tests.workflows.documents import definition, step
 from worker.interpreter.state import Frame, RunState, dump_state
 
@@ -260,6 +260,10 @@ async def test_updates_take_anything_or_refuse_it_and_the_run_goes_on(
         assert "the request is unusable" in str(caught.value.cause)
     with pytest.raises(WorkflowUpdateFailedError):
         await handle.execute_update("no-such-update", {})
+    for name in (UPDATE_DECIDE, UPDATE_SKIP):
+        with pytest.raises(WorkflowUpdateFailedError) as without:
+            await handle.execute_update(name)
+        assert "is unusable" in str(without.value.cause)
     await handle.execute_update(UPDATE_RESUME)
     await stack.decide(handle, "ask")
     await stack.result(handle)
