@@ -12,6 +12,7 @@ from definitions.records import RunOrigin
 from definitions.reruns import ran_here, reuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from definitions.calls import ReusedState
@@ -102,7 +103,31 @@ async def _reused(
         before = reuse(definition, run, steps, target, given, before=before)
     if before is None:
         raise AssertionError("a chain of runs is never empty")
+    await _check_undone(reader, [run for run, _ in chain], before)
     return before
+
+
+async def _check_undone(
+    reader: RunReader, chain: Sequence[InstanceView], reused: ReusedState
+) -> None:
+    """Refuses what another rerun of the same runs has rolled back in the meantime.
+
+    Of a step that a rerun has taken over, its record knows that it was undone, and no more.
+    """
+    taken_over = {(one.path, one.iteration) for one in reused.completed}
+    known = {run.id for run in chain}
+    for run in chain:
+        for other in await reader.reruns_of(run.org_id, run.id):
+            if other.id in known:
+                continue
+            for step in await reader.steps(other.org_id, other.id):
+                undone = step.compensated is not None and step.task_id is None
+                if undone and (step.path, step.iteration) in taken_over:
+                    raise RefusedError(
+                        f"step {step.path} was rolled back by {other.execution_id}, so nothing "
+                        "can go on from what it did",
+                        hint="run it again from an earlier step",
+                    )
 
 
 def _completed_start(start: StartRequest, instance: InstanceView) -> StartRequest:

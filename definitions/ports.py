@@ -117,6 +117,10 @@ class RunReader(Protocol):
         """The steps of a run in the order in which they began, each with its attempts."""
         ...
 
+    async def reruns_of(self, org_id: UUID, instance_id: UUID) -> Sequence[InstanceView]:
+        """The runs that went on from this one, the latest first."""
+        ...
+
 
 class Recorder(Protocol):
     """Where a run's facts are written."""

@@ -76,10 +76,6 @@ def reuse(
         step for step in steps[: begun[-1]] if step.status.ended and _COMPENSATION not in step.path
     ]
     inherited = before.completed if before is not None else []
-    undone = {(step.path, step.iteration) for step in steps if step.compensated is not None}
-    for one in inherited:
-        if (one.path, one.iteration) in undone:
-            raise _rolled_back(one.path)
     state = ReusedState(
         step_id=step_id,
         data=_data(earlier, given, before),

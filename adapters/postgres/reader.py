@@ -191,6 +191,11 @@ class PostgresReader:
             raise NotFoundError("execution", name, hint="`steploom list` shows the latest")
         return found[0]
 
+    async def reruns_of(self, org_id: UUID, instance_id: UUID) -> Sequence[InstanceView]:
+        """The runs that went on from this one, the latest first."""
+        page = await self.list_instances(org_id, came_from=instance_id, limit=MAX_PAGE)
+        return [one for one in page.items if one.origin is not None and one.origin.kind == "rerun"]
+
     async def find_by_idempotency_key(self, org_id: UUID, key: str) -> InstanceView | None:
         """The first run that was started with this key, if there is one."""
         condition = sql.SQL("idempotency_key = %(key)s")

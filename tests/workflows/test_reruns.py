@@ -268,7 +268,8 @@ async def test_a_rerun_undoes_what_the_first_run_did(stack: Stack) -> None:
     assert record.step("each#1@compensation").input == {"id": 8}
     # The first run's own record is as it was.
     assert (await stack.record(first)).step("a").compensated is None
-    # Now that it has been undone, nothing can go on from it.
+    # Now that it has been undone, nothing can go on from it, whichever run it is asked of.
+    assert f"was rolled back by {again.id}" in await refusal(stack, first, "b")
     assert f"a was rolled back by {again.id}" in await refusal(stack, again, "c")
 
 
