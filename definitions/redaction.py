@@ -104,6 +104,11 @@ class Redactor:
         return value if same else result
 
 
+def make_redactor(more_keys: Iterable[str]) -> Redactor:
+    """The redactor of a process: it knows the usual names, and these."""
+    return Redactor([*DEFAULT_KEYS, *more_keys])
+
+
 def has_redacted(value: Json) -> bool:
     """Whether something was taken out of a value that was stored."""
     if isinstance(value, str):

@@ -34,7 +34,7 @@ from adapters.postgres.schema import check_schema
 from adapters.telemetry.opening import open_telemetry
 from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
-from definitions.redaction import DEFAULT_KEYS, Redactor
+from definitions.redaction import make_redactor
 from worker.connections import database_url, temporal_connection
 from worker.reconciler import Reconciler
 from worker.workflow import DefinitionWorkflow
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from activities.registry import TaskRegistry
     from adapters.telemetry.providers import Providers
     from definitions.ports import Recorder
+    from definitions.redaction import Redactor
     from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -108,11 +109,6 @@ class _NotOurs(logging.Filter):
 _NOT_OURS = _NotOurs()
 
 
-def make_redactor(settings: Settings) -> Redactor:
-    """Takes out of everything that is stored or logged what must not be there."""
-    return Redactor([*DEFAULT_KEYS, *settings.redact_keys])
-
-
 @asynccontextmanager
 async def open_worker(
     settings: Settings,
@@ -146,7 +142,7 @@ async def open_worker(
             settings.max_concurrent_activities, thread_name_prefix="steploom-task"
         )
         try:
-            redactor = redactor or make_redactor(settings)
+            redactor = redactor or make_redactor(settings.redact_keys)
             secrets = Secrets(settings.secrets_dir, redactor)
             filtering = FilteringRecorder(watched, redactor)
             store, reader = PostgresDefinitionStore(database), PostgresReader(database)

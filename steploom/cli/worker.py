@@ -36,13 +36,13 @@ def worker(
     Running tasks get STEPLOOM_GRACEFUL_SHUTDOWN to finish; a second signal ends it at once. Logs go
     to stderr, as JSON where that is no terminal.
     """
-    from definitions.redaction import DEFAULT_KEYS, Redactor  # noqa: PLC0415 (as all of these)
+    from definitions.redaction import make_redactor  # noqa: PLC0415 (as all of these)
     from steploom.catalogue import load_registry  # noqa: PLC0415 (heavy)
     from steploom.logging import configure_logging  # noqa: PLC0415
     from steploom.services import load_settings, require, resolve_settings  # noqa: PLC0415
 
     settings = load_settings(task_queue=task_queue)
-    redactor = Redactor([*DEFAULT_KEYS, *settings.redact_keys])
+    redactor = make_redactor(settings.redact_keys)
     configure_logging(settings.log_level, settings.log_format, hide=redactor.text)
     settings = resolve_settings(settings, Path.cwd())
     require(settings)
