@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 #: The largest value that passes between a run and its tasks (UTF-8 bytes of its JSON). Temporal's
 #: own limit is 2 MiB for a payload, and an input over it makes the server terminate the run.
 MAX_VALUE_BYTES = 1024 * 1024
+#: All that a run keeps between its steps (UTF-8 bytes of its JSON, each value once). It is handed
+#: on as one payload, together with the document, the start object and what is not written yet.
+MAX_STATE_BYTES = 1280 * 1024
 
 
 def stored_output(raw: Json) -> JsonObject:

@@ -7,7 +7,6 @@ through the SDK.
 from __future__ import annotations
 
 import asyncio
-import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +27,14 @@ with workflow.unsafe.imports_passed_through():
     from definitions.durations import parse_duration
     from definitions.errors import NEVER_RETRIED
     from definitions.names import RECORD_ACTIVITY
+    from definitions.outputs import json_size
     from definitions.records import ErrorInfo, RecordBatch
     from definitions.tasks import CHILD_TASK
     from worker.external_tasks import ATTEMPT_TIMEOUTS, call_external
     from worker.interpreter.host import StepError
+    from worker.kept_records import MAX_CARRIED_BYTES, MAX_KEPT_BYTES, KeptRecords
     from worker.ordered_waits import OrderedWaits
+    from worker.task_room import TaskRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,8 +55,10 @@ UNLIMITED = timedelta(days=3650)
 LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
-#: So much is written at once. A run that is told more while it only waits writes it meanwhile.
-MAX_KEPT = 200
+#: So many activities are under way at once; Temporal refuses more than 2,000.
+MAX_PENDING = 500
+#: A write that is bigger is a local activity, whose arguments stay in the worker.
+_REMOTE_BYTES = 1536 * 1024
 
 _FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
@@ -77,8 +81,10 @@ class TemporalHost:
         self._children = children
         self._liveness_timeout = liveness_timeout
         self._history_limit = history_limit
-        self._kept: list[Record] = list(records)
+        self._kept = KeptRecords(records)
+        self._room = TaskRoom()
         self._under_way = 0
+        self._pending = 0
         #: Whether this run of the chain has begun a step, or was told something.
         self._moved = False
         self._waits = OrderedWaits(self.now, self.timer)
@@ -90,7 +96,7 @@ class TemporalHost:
     @property
     def kept(self) -> Sequence[Record]:
         """The facts that are not written yet."""
-        return self._kept
+        return self._kept.all
 
     @property
     def quiescent(self) -> bool:
@@ -100,7 +106,9 @@ class TemporalHost:
     @property
     def overfull(self) -> bool:
         """Whether so much is kept that it is to be written, although the run itself only waits."""
-        return len(self._kept) >= MAX_KEPT and not self._flushing
+        return not self._flushing and self._kept.overfull(
+            MAX_CARRIED_BYTES if self.draining else MAX_KEPT_BYTES
+        )
 
     def now(self) -> datetime:
         """The workflow's own time."""
@@ -118,10 +126,23 @@ class TemporalHost:
 
     async def call(self, call: TaskCall) -> Json:
         """Runs a task as an activity, as a local one, or as a run of its own."""
-        await self._waits.until(lambda: not self._drains(), None, seq=call.seq)
-        if not call.spec.self_recorded:
-            return await self.call_elsewhere(call)
-        return await self.call_activity(call)
+        while True:
+            await self._waits.until(self._may_call, None, seq=call.seq)
+            # Of those that were let go on together, another one may have taken the last place.
+            if self._pending < MAX_PENDING:
+                break
+        self._pending += 1
+        try:
+            if not call.spec.self_recorded:
+                return await self.call_elsewhere(call)
+            return await self.call_activity(call)
+        finally:
+            self._pending -= 1
+            if self._pending == MAX_PENDING - 1:
+                self.look()
+
+    def _may_call(self) -> bool:
+        return self._pending < MAX_PENDING and not self._drains()
 
     async def call_activity(self, call: TaskCall) -> Json:
         """Runs a task as an activity of ours, remote or local."""
@@ -131,28 +152,39 @@ class TemporalHost:
             if self.overfull:
                 # What travels with a task has to fit into its arguments.
                 await self.flush(main_path=call.main_path)
+            if call.spec.mode == "local" and call.main_path:
+                # Its arguments stay in the worker; its answer travels with the workflow task.
+                await self._room.claim(0)
+                remaining = self._remaining(call)
+                carried, _ = self._kept.take()
+                answer = await self._execute(call, carried, remaining)
+                self._room.answered(json_size(answer))
+                return answer
+            size = json_size(call.input)
+            await self._room.claim(size + min(self._kept.bytes, MAX_KEPT_BYTES))
             remaining = self._remaining(call)
-            carried = self._take()
+            carried, _ = self._kept.take(_REMOTE_BYTES - size)
             return await self._execute(call, carried, remaining)
         except FailureError as error:
             if is_cancelled_exception(error):
-                self._put_back(carried)
+                self._kept.put_back(carried)
                 raise asyncio.CancelledError from error
             if not isinstance(_cause(error), ApplicationError):
                 # No attempt has answered, so nobody knows whether the facts were written.
-                self._put_back(carried)
+                self._kept.put_back(carried)
             raise _step_error(error, call.retry) from error
         except asyncio.CancelledError:
-            self._put_back(carried)
+            self._kept.put_back(carried)
             raise
         finally:
             self._under_way -= 1
 
     async def call_elsewhere(self, call: TaskCall) -> Json:
         """Runs what no activity of ours runs: a child run, or another worker's task."""
-        remaining = self._remaining(call)
         self._under_way += 1
         try:
+            await self._room.claim(json_size(call.input))
+            remaining = self._remaining(call)
             if call.spec.task_id == CHILD_TASK:
                 return await self._children.run(call)
             return await call_external(
@@ -210,7 +242,7 @@ class TemporalHost:
 
     def record(self, record: Record) -> None:
         """Keeps a fact until the next task or flush."""
-        self._kept.append(record)
+        self._kept.add(record)
 
     def unwritten(self) -> int:
         """How many facts are kept."""
@@ -233,8 +265,10 @@ class TemporalHost:
                 return
             self._flushing = True
             try:
-                for left in reversed(range(max(1, math.ceil(len(self._kept) / MAX_KEPT)))):
-                    await self._write_some(local=main_path, last=left == 0)
+                while True:
+                    await self._write_some(local=main_path)
+                    if not self._kept:
+                        break
             finally:
                 self._flushing = False
             # A write that ends well although it was told to stop leaves nothing of that to see.
@@ -243,16 +277,21 @@ class TemporalHost:
         finally:
             self._under_way -= 1
 
-    async def _write_some(self, *, local: bool, last: bool) -> None:
+    async def _write_some(self, *, local: bool) -> None:
         """Writes as much as fits into an activity's arguments; with the last, the run itself."""
-        carried, self._kept = self._kept[:MAX_KEPT], self._kept[MAX_KEPT:]
+        carried, size = self._kept.take()
         records = list(carried)
-        if last and self.instance_record is not None:
-            records.append(self.instance_record())
         try:
+            if not self._kept and self.instance_record is not None:
+                records.append(self.instance_record())
+            if not local:
+                size += sum(json_size(one.state) for one in records if one.kind == "instance")
+                local = size > _REMOTE_BYTES
+            if not local:
+                await self._room.claim(size)
             await self._write(records, local=local)
         except BaseException as error:
-            self._put_back(carried)
+            self._kept.put_back(carried)
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
             raise
@@ -290,13 +329,6 @@ class TemporalHost:
                 or info.get_current_history_size() >= HISTORY_BYTES
             )
         return self.draining
-
-    def _take(self) -> list[Record]:
-        carried, self._kept = self._kept, []
-        return carried
-
-    def _put_back(self, carried: list[Record]) -> None:
-        self._kept = [*carried, *self._kept]
 
     async def _execute(
         self, call: TaskCall, carried: list[Record], remaining: timedelta | None

@@ -18,8 +18,6 @@ from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import TypeAdapter, ValidationError
-
     from definitions.calls import ResolvedRun, ResolveRequest
     from definitions.errors import RefusedError
     from definitions.names import (
@@ -40,18 +38,14 @@ with workflow.unsafe.imports_passed_through():
     from definitions.records import ErrorInfo, Record
     from definitions.statuses import InstanceStatus
     from worker.child_runs import ChildRuns, read_memo
+    from worker.handing_on import hand_on, take_up
     from worker.interpreter.begin import new_state
     from worker.interpreter.events import EventMessage
     from worker.interpreter.interpreter import Interpreter, public_summary
     from worker.interpreter.operators import OperatorRequest, SkipRequest
     from worker.interpreter.people import DecisionRequest
     from worker.interpreter.plan import make_plan
-    from worker.interpreter.state import (
-        INTERPRETER_VERSION,
-        RunState,
-        dump_state,
-        load_state,
-    )
+    from worker.interpreter.state import INTERPRETER_VERSION, RunState
     from worker.messages import decode, read_message, read_reason
     from worker.progress import progress
     from worker.temporal_host import TemporalHost
@@ -62,7 +56,6 @@ if TYPE_CHECKING:
     from definitions.jsontypes import Json, JsonObject
     from worker.interpreter.plan import Plan
 
-_RECORDS: TypeAdapter[list[Record]] = TypeAdapter(list[Record])
 #: How many arguments a run has that goes on where another one stopped.
 _CONTINUED = 2
 
@@ -254,20 +247,11 @@ class DefinitionWorkflow:
             self._cancel()
 
     def _take_up(self, carried: RawValue) -> None:
-        value, problem = decode(carried)
-        if problem is not None or not isinstance(value, dict) or "state" not in value:
-            return
-        try:
-            resolved = ResolvedRun.model_validate(value.get("run"))
-            state = load_state(value["state"])
-            records = _RECORDS.validate_python(value.get("records") or [])
-        except ValidationError:
-            # Not ours: a second argument that somebody gave. ``run`` says so.
-            return
-        if state.first_run_id != workflow.info().first_execution_run_id:
-            # Well made, but not by this chain of runs: its id was not known before it began.
-            return
-        self._set_up(resolved, state, records)
+        taken = take_up(carried)
+        # One that is well made, but not by this chain of runs, is not ours either: the chain's id
+        # was not known before it began. ``run`` says so.
+        if taken is not None and taken.state.first_run_id == workflow.info().first_execution_run_id:
+            self._set_up(taken.run, taken.state, taken.records)
 
     def _set_up(
         self, resolved: ResolvedRun, origin: ResolveRequest | RunState, records: list[Record]
@@ -339,14 +323,7 @@ class DefinitionWorkflow:
                 continue
             if not work.done():
                 workflow.continue_as_new(
-                    args=[
-                        start,
-                        {
-                            "run": resolved.to_json(),
-                            "state": dump_state(interpreter.state),
-                            "records": [record.to_json() for record in host.kept],
-                        },
-                    ]
+                    args=hand_on(start, resolved, interpreter.state, host.kept)
                 )
         while not workflow.all_handlers_finished():
             try:

@@ -156,6 +156,11 @@ async def many_bytes(given: dict[str, int]) -> dict[str, str]:
     return {"text": "x" * given["count"]}
 
 
+@task("test.bytes-local", mode="local")
+async def many_bytes_local(given: dict[str, int]) -> dict[str, str]:
+    return await many_bytes(given)
+
+
 @task("test.gate")
 async def through_gate(given: dict[str, Any]) -> dict[str, Any]:
     """Waits at a gate, giving signs of life by itself."""

@@ -97,7 +97,8 @@ class Frame:
 
     prefix: str
     position: str | None
-    data: JsonObject
+    # An object. ``Any`` to pydantic, so that one that branches share is one after loading too.
+    data: Json
     steps: dict[str, JsonObject] = field(default_factory=dict)
     active: ActiveStep | None = None
     turn: int = 0

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from definitions.outputs import stored_output
+from definitions.outputs import json_size, stored_output
 from definitions.records import Decision, ErrorInfo
 from definitions.statuses import StepStatus
+from worker.interpreter.budget import StateBudget
 from worker.interpreter.host import StepError
 from worker.interpreter.lane import names_in_scope
 from worker.interpreter.state import ActiveStep, Unit, step_view
@@ -48,7 +49,8 @@ class StepRunner:
         self._state = state
         self._host = host
         self._chronicle = chronicle
-        self._work = StepWork(state, host, chronicle, inline, self.walk)
+        self._budget = StateBudget(state)
+        self._work = StepWork(state, host, chronicle, inline, budget=self._budget, walk=self.walk)
 
     async def walk(self, lane: Lane) -> Json:
         """Walks from where the frame stands to its end; returns the last stored output.
@@ -136,17 +138,27 @@ class StepRunner:
             names = names_in_scope(self._state, lane, output=raw)
             value = evaluate(step.output, names, "the output")
         stored = stored_output(value)
-        check_size(stored, "the output")
+        size = check_size(stored, "the output")
+        before = frame.data, frame.steps, frame.result
         frame.result = stored
         if isinstance(value, dict):
-            frame.data.update(value)
-        frame.steps[step.step_id] = step_view(
+            # Anew, because branches begin with the very same object.
+            frame.data = {**frame.data, **value}
+            if lane.outer is not None and before[0] is lane.outer.frame.data:
+                size += json_size(frame.data)
+        view = step_view(
             StepStatus.COMPLETED,
             started_at=active.started_at,
             completed_at=self._host.now(),
             output=stored,
             errors=active.failures if step.items is not None else None,
         )
+        frame.steps = {**frame.steps, step.step_id: view}
+        try:
+            self._budget.spend(size, "its output", leaving=frame)
+        except StepError:
+            frame.data, frame.steps, frame.result = before
+            raise
         if step.items is None:
             self._work.to_compensate(step, active.path, active.iteration, stored)
         return not isinstance(value, dict)

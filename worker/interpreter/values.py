@@ -26,13 +26,18 @@ def evaluate(mapping: CompiledMapping, names: dict[str, Json], what: str) -> Jso
     return value
 
 
-def check_size(value: Json, what: str) -> None:
-    """Refuses a value that Temporal would refuse later, at a price."""
+def check_size(value: Json, what: str) -> int:
+    """The size of a value in bytes.
+
+    Raises:
+        StepError: ``PayloadTooLarge``; Temporal would refuse it later, at a price.
+    """
     size = json_size(value)
     if size > MAX_VALUE_BYTES:
         raise step_error(
             "PayloadTooLarge", f"{what} has {size} bytes, at most {MAX_VALUE_BYTES} are allowed"
         )
+    return size
 
 
 def failed_status(step: PlannedStep, error: ErrorInfo) -> StepStatus:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from definitions.identity import idempotency_key
-from definitions.outputs import stored_output
+from definitions.outputs import json_size, stored_output
 from definitions.statuses import StepStatus
 from definitions.tasks import CHILD_TASK
 from worker.interpreter.children import Children, Scope, bounded
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from definitions.jsontypes import Json, JsonObject
+    from worker.interpreter.budget import StateBudget
     from worker.interpreter.chronicle import Chronicle
     from worker.interpreter.host import Host
     from worker.interpreter.inline import InlineTasks
@@ -50,12 +51,15 @@ class StepWork:
         host: Host,
         chronicle: Chronicle,
         inline: InlineTasks,
+        *,
+        budget: StateBudget,
         walk: Callable[[Lane], Coroutine[Any, Any, Json]],
     ) -> None:
         self._state = state
         self._host = host
         self._chronicle = chronicle
         self._inline = inline
+        self._budget = budget
         self._walk = walk
         #: Who runs the task of a unit, by the unit's path, so that it can be told to stop.
         self._busy: dict[str, asyncio.Task[Any]] = {}
@@ -118,6 +122,7 @@ class StepWork:
             if not isinstance(items, list):
                 raise step_error("ExpressionError", "forEach.items is not a list")
             active.items = items
+            self._budget.spend(json_size(items), "its items")
             active.results = [None] * len(items)
         items = active.items or []
         owners: dict[asyncio.Task[Json], Unit] = {}
@@ -160,6 +165,7 @@ class StepWork:
             if len(active.failures) > step.tolerated_failures:
                 raise
         active.units.remove(unit)
+        self._budget.spend(json_size(active.results[index]), "the outputs of its items")
 
     async def _unit(
         self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit, scope: Scope
@@ -200,6 +206,8 @@ class StepWork:
         if unit.phase == "task":
             self._prepare(lane, step, unit)
             unit.output = await self._task(lane, step, active, unit, scope)
+            if step.branches:
+                self._budget.spend(json_size(unit.output), "its task's output")
             unit.phase = "branches" if step.branches else "done"
             unit.branches = [
                 self._fork(lane, active, unit, branch_id, planned.first)
@@ -254,11 +262,13 @@ class StepWork:
         unit.started_at = self._host.now()
         if step.input is None:
             unit.input = dict(lane.frame.data)
-            check_size(unit.input, "the input")
+            size = check_size(unit.input, "the input")
         else:
             more = {} if unit.index is None else {"item": unit.item, "index": unit.index}
             names = names_in_scope(self._state, lane, **more)
             unit.input = evaluate(step.input, names, "the input")
+            size = json_size(unit.input)
+        self._budget.spend(size, "its input")
         unit.input_ready = True
 
     def _task_call(self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit) -> TaskCall:
@@ -323,7 +333,7 @@ class StepWork:
         return Frame(
             prefix=f"{active.path}/{branch_id}{mark}/",
             position=first,
-            data=dict(lane.frame.data),
+            data=lane.frame.data,
         )
 
     async def _branches(

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from definitions.durations import format_duration
 from worker.interpreter.interpreter import Interpreter
-from worker.interpreter.state import dump_state, load_state
+from worker.interpreter.packing import pack_state, unpack_state
 from worker.rehearsal.journal import Journal
 from worker.rehearsal.loop import OUTSIDE, VirtualLoop
 from worker.rehearsal.mocks import MockedTasks, RunningCall
@@ -296,7 +296,7 @@ class RehearsalHost:
         self.restarts += 1
         self._before = {operation.name: operation for operation in operations}
         self._closing = True
-        self._dumped = json.dumps(dump_state(self.interpreter.state))
+        self._dumped = json.dumps(pack_state(self.interpreter.state))
         self._root.cancel()
         return True
 
@@ -315,7 +315,7 @@ class RehearsalHost:
                     return state
             self._operations = {}
             self._closing = False
-            state = load_state(json.loads(self._dumped))
+            state = unpack_state(json.loads(self._dumped))
             self.interpreter = Interpreter(self._plan, state, self)
 
     def _release(self, before: dict[str, Operation]) -> None:

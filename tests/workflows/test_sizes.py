@@ -1,0 +1,87 @@
+"""Big values beside each other: whatever they are together, no run stops for good because of them.
+
+Temporal takes at most 2 MiB as one payload and 4 MiB as one answer to a workflow task. A worker
+that sends more is refused, and would try the same again for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.workflows.documents import definition
+
+if TYPE_CHECKING:
+    from tests.workflows.stack import Stack
+
+BIG = 700_000
+
+
+def _bytes(step_id: str, count: int = BIG, **more: Any) -> dict[str, Any]:
+    return {"stepId": step_id, "taskId": "test.bytes", "input": {"count": count}, **more}
+
+
+async def test_local_answers_do_not_share_a_workflow_task(stack: Stack) -> None:
+    """Eight local tasks in a row answer with 700 kB each; the run goes on through all of them."""
+    steps = [
+        _bytes(f"s{index}", output={"n": index}) | {"taskId": "test.bytes-local"}
+        for index in range(8)
+    ]
+    result, record = await stack.run(definition(*steps))
+    assert result == {"n": 7}
+    assert len(record.attempts("s7")) == 1
+
+
+async def test_big_inputs_side_by_side(stack: Stack) -> None:
+    """Twelve items take 500 kB each at once, 6 MB together, and answer as much."""
+    each = {
+        "stepId": "each",
+        "taskId": "test.echo",
+        "forEach": {"items": "${input.items}", "maxConcurrency": 12},
+        "input": {"text": "${data.text}", "n": "${item}"},
+        "output": {"n": "${output.size()}"},
+    }
+    made = _bytes("made", 500_000)
+    result, record = await stack.run(definition(made, each), {"items": list(range(12))})
+    assert result == {"n": 12}
+    assert sum(path.startswith("each#") for path, _ in record.statuses()) == 12
+
+
+async def test_what_is_carried_has_a_limit(stack: Stack) -> None:
+    """The step whose output would make the run too big fails, and the run can handle that."""
+    steps = [
+        _bytes("first", output={"a": "${output.text}"}),
+        _bytes(
+            "second",
+            output={"b": "${output.text + '!'}"},
+            onFailure={"action": "continue", "nextStepId": "small"},
+        ),
+        _bytes("never", 1),
+        {"stepId": "small", "taskId": "core.wait", "input": {"duration": "PT0.01S"}},
+    ]
+    result, record = await stack.run(definition(*steps))
+    assert result == {}
+    second = record.step("second")
+    assert second.error is not None
+    assert second.error.type == "PayloadTooLarge"
+    assert ("small", "completed") in record.statuses()
+    assert ("never", "completed") not in record.statuses()
+
+
+@pytest.mark.parametrize("limit", [1, 3000])
+async def test_one_value_in_many_places_counts_once(stack: Stack, limit: int) -> None:
+    """A text of 1 MB that several steps and branches hand on is carried once, also by a new run."""
+    branches = [
+        {"branchId": name, "steps": [{"stepId": f"hold-{name}", "taskId": "core.noop"}]}
+        for name in ("a", "b", "c")
+    ]
+    steps = [
+        _bytes("made", 1_000_000),
+        {"stepId": "fork", "taskId": "core.noop", "parallelBranches": branches, "output": {}},
+        {"stepId": "pass", "taskId": "test.echo", "input": {"text": "${data.text}"}},
+        {"stepId": "end", "taskId": "core.noop", "output": {"n": "${data.text.size()}"}},
+    ]
+    async with stack.worker(history_limit=limit) as own:
+        result, _ = await own.run(definition(*steps))
+    assert result == {"n": 1_000_000}
