@@ -68,6 +68,16 @@ class KeptRecords:
         """All of them."""
         return [record for record, _ in self._kept]
 
+    @property
+    def writes(self) -> int:
+        """How many times ``take`` is to be called for all of them; at least one."""
+        count, left = 1, (MAX_KEPT, MAX_KEPT_BYTES)
+        for _, size in self._kept:
+            if left[0] == 0 or (size > left[1] and left[0] < MAX_KEPT):
+                count, left = count + 1, (MAX_KEPT, MAX_KEPT_BYTES)
+            left = (left[0] - 1, left[1] - size)
+        return count
+
     def overfull(self, limit: int) -> bool:
         """Whether there are too many of them, or more than ``limit`` bytes."""
         return len(self._kept) >= MAX_KEPT or self._bytes > limit

@@ -265,10 +265,9 @@ class TemporalHost:
                 return
             self._flushing = True
             try:
-                while True:
-                    await self._write_some(local=main_path)
-                    if not self._kept:
-                        break
+                # What is kept meanwhile is for the next write, or this one might never end.
+                for left in reversed(range(self._kept.writes)):
+                    await self._write_some(local=main_path, last=left == 0)
             finally:
                 self._flushing = False
             # A write that ends well although it was told to stop leaves nothing of that to see.
@@ -277,12 +276,12 @@ class TemporalHost:
         finally:
             self._under_way -= 1
 
-    async def _write_some(self, *, local: bool) -> None:
+    async def _write_some(self, *, local: bool, last: bool) -> None:
         """Writes as much as fits into an activity's arguments; with the last, the run itself."""
         carried, size = self._kept.take()
         records = list(carried)
         try:
-            if not self._kept and self.instance_record is not None:
+            if last and self.instance_record is not None:
                 records.append(self.instance_record())
             if not local:
                 size += sum(json_size(one.state) for one in records if one.kind == "instance")
