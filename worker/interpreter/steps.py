@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from definitions.outputs import stored_output
+from definitions.outputs import is_object, stored_output
 from definitions.records import Decision, ErrorInfo
 from definitions.statuses import StepStatus
 from worker.interpreter.host import StepError
@@ -138,8 +138,8 @@ class StepRunner:
         stored = stored_output(value)
         check_size(stored, "the output")
         frame.result = stored
-        if isinstance(value, dict):
-            frame.data.update(value)
+        if is_object(value):
+            frame.data.update(stored)
         frame.steps[step.step_id] = step_view(
             StepStatus.COMPLETED,
             started_at=active.started_at,
@@ -149,7 +149,7 @@ class StepRunner:
         )
         if step.items is None:
             self._work.to_compensate(step, active.path, active.iteration, stored)
-        return not isinstance(value, dict)
+        return not is_object(value)
 
     def _skipped(self, lane: Lane, step: PlannedStep, active: ActiveStep) -> str | None:
         """Goes on from a step that an operator skipped, as if it had ended with nothing."""

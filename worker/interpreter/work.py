@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from definitions.identity import idempotency_key
 from definitions.outputs import stored_output
+from definitions.references import is_reference
 from definitions.statuses import StepStatus
 from definitions.tasks import CHILD_TASK
 from worker.interpreter.children import Children, Scope, bounded
@@ -19,7 +20,7 @@ from worker.interpreter.inline import InlineCall, timed_out
 from worker.interpreter.lane import Lane, names_in_scope
 from worker.interpreter.state import Completed, Frame, Unit
 from worker.interpreter.transitions import fixed_decision
-from worker.interpreter.values import check_size, evaluate, failed_status
+from worker.interpreter.values import check_size, evaluate, failed_status, refuse_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -115,6 +116,8 @@ class StepWork:
     ) -> list[Json]:
         if active.items is None and step.items is not None:
             items = evaluate(step.items, names_in_scope(self._state, lane), "forEach.items")
+            if is_reference(items):
+                refuse_references(items, "forEach.items")
             if not isinstance(items, list):
                 raise step_error("ExpressionError", "forEach.items is not a list")
             active.items = items
@@ -275,6 +278,9 @@ class StepWork:
         )
         active.reported = final and unit.index is None
         summary = step.summary if unit.index is None else f"{step.summary} #{unit.index}"
+        if not step.spec.self_recorded:
+            # Neither a child run nor another worker could read what it refers to.
+            refuse_references(unit.input, f"the input of {step.spec.task_id}")
         unit.turn = unit.turn or self._state.next_seq()
         return TaskCall(
             seq=unit.turn,
