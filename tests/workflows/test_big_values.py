@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from definitions.identity import org_id
 from definitions.outputs import MAX_VALUE_BYTES, json_text
-from definitions.references import KEY, MAX_STORED_BYTES, PayloadReference
+from definitions.references import KEY, PayloadReference
 from tests.postgres import as_administrator
 from tests.workflows.big_tasks import text_of
-from tests.workflows.documents import branch, definition, retry, step
+from tests.workflows.documents import definition, step
 from tests.workflows.stack import DEFAULT
 
 if TYPE_CHECKING:

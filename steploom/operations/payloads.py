@@ -1,0 +1,37 @@
+"""Reading a value of the payload store, as the record may show it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from adapters.postgres.payloads import used_payloads
+from definitions.errors import NotFoundError
+from definitions.outputs import json_text
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from adapters.postgres.database import Database
+    from definitions.ports import PayloadStore
+    from definitions.redaction import Redactor
+
+
+async def read_payload(
+    database: Database, store: PayloadStore, redactor: Redactor, org_id: UUID, sha256: str
+) -> str:
+    """The JSON text of a value, less what is not stored of values by their names.
+
+    Raises:
+        NotFoundError: No run of this org has to do with it, or the store lacks it.
+        UnreachableError: The store does not answer.
+    """
+    wanted = sha256.strip().lower()
+    if not await used_payloads(database, org_id, [wanted]):
+        raise NotFoundError(
+            "payload", sha256, hint="`steploom show EXECUTION` prints the hashes of big values"
+        )
+    content = await store.get(org_id, wanted)
+    value = json.loads(content)
+    shown = redactor.stored(value)
+    return content.decode() if shown is value else json_text(shown)
