@@ -51,7 +51,8 @@ class Payloads:
             return given, []
         named = [_well_made(where, found) for where, found in find_references(given)]
         references = list(dict.fromkeys(named))
-        _check_total(len(_encoded(given)) + sum(reference.size for reference in named))
+        more = sum(one.size - len(_encoded(one.to_json())) for one in named)
+        _check_total(len(_encoded(given)) + more)
         texts = {one.sha256: await self._read(one, org_id) for one in references}
 
         def value(reference: Json) -> Json:

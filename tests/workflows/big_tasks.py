@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from typing import Any
 
 from definitions.outputs import json_size
@@ -73,20 +73,16 @@ async def measure(given: Any) -> dict[str, Any]:
 @task("big.forge")
 async def forge(given: Any) -> Any:
     """Answers what it was told to, decoded from a text: what no document could say."""
-    import json  # noqa: PLC0415 (here alone)
-
     return json.loads(given["text"])
 
 
 @task("big.fail")
 async def fail(given: Any) -> None:
     """Fails with details from a text."""
-    import json  # noqa: PLC0415 (here alone)
-
     raise TaskError("as told", details=json.loads(given["text"]), retryable=False)
 
 
-@task("big.slow")
-async def slow(given: dict[str, Any]) -> str:
-    await asyncio.sleep(0.2)
-    return text_of(given["size"])
+@task("big.repeat")
+async def repeat(given: dict[str, Any]) -> list[str]:
+    """A list of so many times the same text."""
+    return [given["text"]] * given["times"]

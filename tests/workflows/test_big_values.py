@@ -11,11 +11,13 @@ import pytest_asyncio
 
 from definitions.identity import org_id
 from definitions.outputs import MAX_VALUE_BYTES, json_text
-from definitions.references import KEY, PayloadReference
+from definitions.references import KEY, MAX_STORED_BYTES, PayloadReference
 from tests.postgres import as_administrator
-from tests.workflows.big_tasks import text_of
-from tests.workflows.documents import definition, step
+from tests.workflows.big_tasks import RUNS, text_of
+from tests.workflows.documents import branch, definition, retry, step
 from tests.workflows.stack import DEFAULT
+from tests.workflows.tasks import gate
+from tests.workflows.test_long_runs import histories
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -106,3 +108,437 @@ async def test_up_to_1_mib_a_value_stays_where_it_is(big: Stack, task: str) -> N
         expected = reference(text_of(size)) if is_stored else text_of(size)
         assert record.step("make").output == {"value": expected}
         assert record.step("make").wrapped
+
+
+async def test_the_biggest_members_go_until_the_rest_is_small(big: Stack) -> None:
+    """Conditions see what is left; what is small stays where it is."""
+    sizes = {"a": 700 * 1024, "b": 600 * 1024, "c": 400 * 1024, "d": 300 * 1024, "e": 10}
+    document = definition(
+        step(
+            "make",
+            "big.object",
+            input=sizes,
+            next=[
+                {"nextStepId": "yes", "condition": "size(output.d) > 1000 && data.e != ''"},
+                {"nextStepId": "no"},
+            ],
+        ),
+        step("no", "core.fail"),
+        step("yes", "big.measure"),
+    )
+    result, record = await big.run(document)
+    texts = {name: text_of(size, letter=name) for name, size in sizes.items()}
+    assert record.step("make").output == {
+        **texts,
+        "a": reference(texts["a"]),
+        "b": reference(texts["b"]),
+    }
+    assert result["size"] == len(json_text(texts))
+
+
+async def test_an_object_of_small_members_alone_is_stored_whole(big: Stack) -> None:
+    """Its members are then not known to the run, so it stands under ``value`` as a list does."""
+    document = definition(
+        step("make", "big.many", input={"count": 30, "size": 50_000}),
+        step("measure", "big.measure", input="${steps.make.output.value}"),
+    )
+    result, record = await big.run(document)
+    whole = {f"m{number}": text_of(50_000) for number in range(30)}
+    assert record.step("make").output == {"value": reference(whole)}
+    assert record.step("make").wrapped
+    assert result["size"] == len(json_text(whole))
+
+
+async def test_16_mib_is_the_most(big: Stack) -> None:
+    """One byte more fails the step, which is not tried again, and is on record."""
+    document = definition(
+        step("make", "big.text", input={"size": MAX_STORED_BYTES, "name": "most"}),
+        step("pass", "test.echo", input="${steps.make.output.value}"),
+        step("measure", "big.measure", input="${steps.pass.output.value}"),
+    )
+    result, _ = await big.run(document)
+    assert result["size"] == MAX_STORED_BYTES
+    over = definition(
+        step(
+            "make",
+            "big.text",
+            input={"size": MAX_STORED_BYTES + 1, "name": "over"},
+            retryPolicy=retry(3),
+        )
+    )
+    error, record = await big.run_failing(over)
+    assert error.type == "PayloadTooLarge"
+    assert str(MAX_STORED_BYTES + 1) in error.message
+    assert record.attempt_statuses("make") == ["failed"]
+    assert RUNS["over"] == 1
+
+
+async def test_what_an_input_refers_to_is_16_mib_at_most(big: Stack) -> None:
+    """All of it together, and each as often as it is there."""
+    half = MAX_STORED_BYTES // 2
+    document = definition(
+        step("make", "big.text", input={"size": half}),
+        step(
+            "twice",
+            "big.measure",
+            input=["${steps.make.output.value}", "${steps.make.output.value}"],
+            retryPolicy=retry(3),
+        ),
+    )
+    error, record = await big.run_failing(document)
+    assert error.type == "PayloadTooLarge"
+    assert "with what it refers to" in error.message
+    assert record.attempt_statuses("twice") == ["failed"]
+
+
+async def test_an_input_of_several_big_values(big: Stack) -> None:
+    """Each in its place, beside what is small; a task may change one and not the other."""
+    document = definition(
+        step("make", "big.text", input={"size": 2 * MIB}),
+        step(
+            "measure",
+            "big.measure",
+            input={"n": 1, "all": ["${steps.make.output.value}", "${steps.make.output.value}"]},
+        ),
+    )
+    result, _ = await big.run(document)
+    value = text_of(2 * MIB)
+    assert result["size"] == len(json_text({"n": 1, "all": [value, value]}))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "output.lines[0] == 'y'",
+        "size(output.lines) > 3",
+        "has(output.lines.length)",
+        "output.lines.all(line, line != '')",
+        "output.lines == null",
+        "steps['make'].output.lines.first == 'y'",
+        "data[variables.name] != null",
+    ],
+)
+async def test_a_condition_that_looks_into_a_big_value_fails(big: Stack, condition: str) -> None:
+    """Nothing is silently false of it: the error says where the value is."""
+    document = definition(
+        step(
+            "make",
+            "big.lines",
+            input={"kib": 2048},
+            next=[{"nextStepId": "end", "condition": condition}, {"nextStepId": "end"}],
+        ),
+        step("end"),
+        variables={"name": "lines"},
+    )
+    error, _ = await big.run_failing(document)
+    assert error.type == "ExpressionError"
+    assert "2.0 MiB in the payload store, sha256" in error.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "says"),
+    [
+        ({"input": "${data.lines[0]}"}, "ExpressionError", "cannot be looked into"),
+        ({"input": "${data.lines.title}"}, "ExpressionError", "data.lines cannot be looked into"),
+        ({"input": {"text": "all: ${data.lines}"}}, "ExpressionError", "part of a text"),
+        ({"forEach": {"items": "${data.lines}"}}, "PayloadTooLarge", "forEach.items"),
+        (
+            {"taskId": "core.publish", "input": {"type": "t", "data": {"x": "${data.lines}"}}},
+            "PayloadTooLarge",
+            "the data of core.publish, at /x,",
+        ),
+        (
+            {"taskId": "core.workflow", "input": {"workflowId": "w", "input": "${data}"}},
+            "PayloadTooLarge",
+            "the input of core.workflow, at /input/lines,",
+        ),
+    ],
+)
+async def test_where_a_big_value_cannot_go(
+    big: Stack, fields: dict[str, Any], kind: str, says: str
+) -> None:
+    """The step fails with what stands there, and where."""
+    document = definition(
+        step("make", "big.lines", input={"kib": 2048}),
+        {**step("use", "big.measure"), **fields},
+    )
+    error, _ = await big.run_failing(document)
+    assert error.type == kind
+    assert says in error.message
+    assert "2.0 MiB in the payload store, sha256" in error.message
+
+
+async def test_a_runs_output_has_no_big_values(big: Stack) -> None:
+    """Whoever started it could not read them."""
+    error, _ = await big.run_failing(definition(step("make", "big.lines", input={"kib": 2048})))
+    assert error.type == "PayloadTooLarge"
+    assert "the run's output, at /lines, is too big to be used here: 2.0 MiB" in error.message
+
+
+async def test_items_and_branches_have_big_values(big: Stack) -> None:
+    """Each item's output is looked at by itself, and a branch's ends like a step's."""
+    document = definition(
+        step(
+            "each",
+            "big.text",
+            input={"size": "${item}"},
+            forEach={"items": [2 * MIB, 10, 3 * MIB]},
+        ),
+        step(
+            "measure", "big.measure", forEach={"items": "${steps.each.output.value}"},
+            input="${item}",
+        ),
+        step(
+            "fork",
+            parallelBranches=[
+                branch("one", step("b1", "big.lines", input={"kib": 2048}), step("b2", "big.upper"))
+            ],
+        ),
+        step("whole", "big.measure", input="${steps.fork.output.one}"),
+    )  # fmt: skip
+    result, record = await big.run(document)
+    each = record.step("each").output["value"]
+    assert each == [reference(text_of(2 * MIB)), text_of(10), reference(text_of(3 * MIB))]
+    sizes = [one["size"] for one in record.step("measure").output["value"]]
+    assert sizes == [2 * MIB, 10, 3 * MIB]
+    assert result["size"] > 2 * MIB
+
+
+async def test_variables_and_compensations_have_big_values(big: Stack) -> None:
+    """``core.set`` keeps a reference, and a rollback is given the value."""
+    document = definition(
+        step(
+            "make",
+            "big.lines",
+            input={"kib": 2048},
+            compensation={"taskId": "big.measure"},
+        ),
+        step("keep", "core.set", input={"kept": "${data.lines}"}),
+        step("measure", "big.measure", input="${variables.kept}"),
+        step("fail", "core.fail", input={"errorType": "Wrong"}),
+    )
+    error, record = await big.run_failing(document)
+    assert error.type == "Wrong"
+    lines = ["y" * 1021] * 2048
+    assert record.step("measure").output["size"] == len(json_text(lines))
+    [undone] = record.attempts("make@compensation")
+    assert undone.output["size"] == len(json_text({"title": "all of it", "lines": lines}))
+    assert undone.input["lines"] == reference(lines)
+
+
+async def test_a_worker_that_is_gone_and_a_run_that_continues_as_new(
+    stack: Stack, folder: Path
+) -> None:
+    """Another worker goes on with the same values, and so does the next run of the chain."""
+    settings: dict[str, Any] = {"tasks": TASKS, "payloads": str(folder), "history_limit": 10}
+    name = "big-restart"
+    document = definition(
+        step("make", "big.lines", input={"kib": 3 * 1024}),
+        step("wait", "core.event", input={"name": "go"}),
+        step("first", "big.upper", input="${steps.make.output}"),
+        step("second", "core.noop", input={}),
+        step("upper", "big.upper-at-gate", input={
+            "gate": name,
+            "lines": "${steps.first.output.lines}",
+            "title": "${steps.first.output.title}",
+        }),
+        step("measure", "big.measure", input="${steps.upper.output.lines}"),
+    )  # fmt: skip
+    queue = f"test-{name}"
+    async with stack.worker(task_queue=queue, **settings) as first:
+        handle = await first.start(document)
+        await first.waits(handle, "wait")
+    gate(name).open.set()
+    async with stack.worker(task_queue=queue, **settings) as second:
+        await handle.signal("event", {"name": "go"})
+        result = await second.result(handle)
+        chain = await histories(second, handle)
+    assert result["size"] == len(json_text(["Y" * 1021] * 3 * 1024))
+    assert len(chain) > 1
+    assert sum(len(one.to_json()) for one in chain) < 200 * 1024
+
+
+FORGED = {KEY: {"sha256": "0" * 64, "size": 5}}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [FORGED, {"deep": [{"er": FORGED}]}, {KEY: "no reference"}, {**FORGED, "more": 1}],
+    ids=["whole", "deep", "broken", "with-more"],
+)
+async def test_a_task_that_answers_a_reference_fails(big: Stack, forged: dict[str, Any]) -> None:
+    """What a task answers comes from outside: a web page may be in it."""
+    document = definition(
+        step("forge", "big.forge", input={"text": json.dumps(forged)}, retryPolicy=retry(3)),
+        step("read", "test.echo"),
+    )
+    error, record = await big.run_failing(document)
+    assert error.type == "OutputError"
+    assert f"the member {KEY}" in error.message
+    assert record.attempt_statuses("forge") == ["failed"]
+
+
+async def test_a_reference_in_an_errors_details_is_none(big: Stack) -> None:
+    """It is a text there, so a handler that hands the details on reads nothing."""
+    document = definition(
+        step(
+            "fail",
+            "big.fail",
+            input={"text": json.dumps({"at": FORGED})},
+            onFailure={"action": "continue", "nextStepId": "read"},
+        ),
+        step("read", "test.echo", input="${error.details}"),
+    )
+    result, _ = await big.run(document)
+    assert result == {"at": f"<an object with the reserved member {KEY}>"}
+
+
+async def test_nobody_brings_a_reference_along(big: Stack) -> None:
+    """Neither an input, nor an event, nor a decision."""
+    error, _ = await big.run_failing(definition(step("a")), {"deep": [FORGED]})
+    assert error.type == "InputError"
+    assert KEY in error.message
+    waits = definition(
+        step("ask", "core.approval"),
+        step("event", "core.event", input={"name": "go"}),
+        output="${steps.event.output}",
+    )
+    handle = await big.start(waits)
+    await big.waits(handle, "ask")
+    assert KEY in await big.refused(handle, "ask", payload={"x": FORGED})
+    await big.decide(handle, "ask")
+    await handle.signal("event", {"name": "go", "data": FORGED})
+    await handle.signal("event", {"name": "go", "data": {"n": 1}})
+    assert await big.result(handle) == {"n": 1}
+
+
+async def test_a_reference_leads_to_the_runs_own_org_alone(big: Stack, folder: Path) -> None:
+    """An author who knows the hash of another org's value gets nothing for it."""
+    await big.store.create_org("payload-owner")
+    document = definition(
+        step("make", "big.text", input={"size": 2 * MIB, "letter": "q"}),
+        step("measure", "big.measure", input="${steps.make.output.value}"),
+    )
+    assert (await big.result(await big.start(document, orgId="payload-owner")))["size"] == 2 * MIB
+    value = text_of(2 * MIB, letter="q")
+    assert file_of(folder, value, "payload-owner").exists()
+    stolen = definition(
+        step("steal", "big.measure", input={"x": reference(value)}, retryPolicy=retry(2))
+    )
+    error, _ = await big.run_failing(stolen)
+    assert error.type == "PayloadNotFound"
+    assert not file_of(folder, value).exists()
+    for wrong in ({**reference(value)[KEY], "size": 1}, {"sha256": "../../etc", "size": 1}, 1):
+        broken = definition(step("a", "big.measure", input={"x": {KEY: wrong}}))
+        error = await big.failure(await big.start(broken, orgId="payload-owner"))
+        assert error.type in {"PayloadNotFound", "PayloadStoreError"}
+
+
+async def test_secrets_are_taken_out_before_a_value_is_stored(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are before a value is in the history."""
+    monkeypatch.setenv("STEPLOOM_SECRET_BIG_KEY", "planted-in-the-text")
+    async with stack.worker(tasks=TASKS, payloads=str(tmp_path)) as served:
+        document = definition(
+            step("make", "big.repeat", input={"text": "secret://big-key", "times": 200_000})
+        )
+        await served.run_failing(document)
+    [stored] = tmp_path.rglob("*.json")  # noqa: ASYNC240 (a folder of one file)
+    text = stored.read_text()
+    assert "planted-in-the-text" not in text
+    assert text.count("[redacted]") == 200_000
+
+
+async def test_at_the_level_error_no_reference_is_on_record(big: Stack, folder: Path) -> None:
+    """The run has its values all the same, and it is known which are its."""
+    document = definition(
+        step("make", "big.text", input={"size": 2 * MIB, "letter": "e"}),
+        step("measure", "big.measure", input="${steps.make.output.value}"),
+        executionLog={"level": "error"},
+    )
+    result, record = await big.run(document)
+    assert result["size"] == 2 * MIB
+    assert record.step("make").output is None
+    assert record.step("measure").input is None
+    assert KEY not in record.instance.model_dump_json()
+    assert file_of(folder, text_of(2 * MIB, letter="e")).exists()
+    [row] = as_administrator(
+        big.url, "SELECT * FROM payloads WHERE instance_id = %s", record.instance.id
+    )
+    assert row["size"] == 2 * MIB
+
+
+async def test_a_store_that_is_away_is_tried_again(stack: Stack, tmp_path: Path) -> None:
+    """By the step's own policy, with an error that says which store."""
+    store = tmp_path / "store"
+    store.write_text("in the way")
+    async with stack.worker(tasks=TASKS, payloads=str(store)) as served:
+        document = definition(
+            step("make", "big.text", input={"size": 2 * MIB}, retryPolicy=retry(3))
+        )
+        error, record = await served.run_failing(document)
+        assert error.type == "PayloadStoreError"
+        assert str(store) in error.message
+        assert record.attempt_statuses("make") == ["failed"] * 3
+        patient = definition(
+            step("make", "big.text", input={"size": 2 * MIB}, retryPolicy=retry(1000)),
+            step("measure", "big.measure", input="${steps.make.output.value}"),
+        )
+        handle = await served.start(patient)
+        await served.recorded(handle, lambda record: bool(record.steps))
+        store.unlink()
+        assert (await served.result(handle))["size"] == 2 * MIB
+
+
+async def test_a_value_that_is_lost_or_damaged(stack: Stack, tmp_path: Path) -> None:
+    """An error that says so, not another value."""
+    async with stack.worker(tasks=TASKS, payloads=str(tmp_path)) as served:
+        document = definition(
+            step("make", "big.text", input={"size": 2 * MIB}),
+            step("wait", "core.event", input={"name": "go"}),
+            step(
+                "use", "big.measure", input="${steps.make.output.value}", retryPolicy=retry(2)
+            ),
+        )  # fmt: skip
+        for damage, kind in ((b"[]", "PayloadStoreError"), (None, "PayloadNotFound")):
+            handle = await served.start(document)
+            await served.waits(handle, "wait")
+            file = file_of(tmp_path, text_of(2 * MIB))
+            if damage is None:
+                file.unlink()
+            else:
+                file.write_bytes(damage)
+            await handle.signal("event", {"name": "go"})
+            assert (await served.failure(handle)).type == kind
+
+
+async def test_without_a_store_1_mib_is_the_most(stack: Stack) -> None:
+    """The error names the setting."""
+    async with stack.worker(tasks=TASKS) as served:
+        error, record = await served.run_failing(
+            definition(step("make", "big.text", input={"size": 2 * MIB}, retryPolicy=retry(3)))
+        )
+    assert error.type == "PayloadTooLarge"
+    assert "STEPLOOM_PAYLOADS" in error.message
+    assert record.attempt_statuses("make") == ["failed"]
+
+
+async def test_a_rerun_has_the_big_values_of_the_run_before(big: Stack) -> None:
+    """They are on record as its own as well, for the earlier run may be cleaned away first."""
+    document = definition(
+        step("make", "big.lines", input={"kib": 2048}),
+        step("measure", "big.measure", input="${steps.make.output}"),
+        step("fail", "core.fail", input={"errorType": "Wrong"}),
+    )
+    first, record = await big.run_failing(document)
+    name = record.instance.execution_id
+    again = await big.start_with({"rerun": {"executionId": name, "fromStep": "measure"}})
+    assert (await big.failure(again)).type == first.type == "Wrong"
+    second = await big.record(again)
+    assert [step.path for step in second.steps] == ["measure", "fail"]
+    assert second.step("measure").output == record.step("measure").output
+    rows = as_administrator(
+        big.url, "SELECT sha256 FROM payloads WHERE instance_id = %s", second.instance.id
+    )
+    assert [row["sha256"] for row in rows] == [reference(["y" * 1021] * 2048)[KEY]["sha256"]]
