@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     payloads: str | None = Field(
         default=None,
         description="Where values of steps over 1 MiB are kept: a directory that all workers "
-        "share, or s3://bucket/prefix. Not set: they are refused (`steploom dev` sets one).",
+        "share, or s3://bucket/prefix (with the extra `aws`). It belongs to one database. Not set: "
+        "such values are refused, but `steploom dev` keeps a directory of its own.",
     )
     sandbox: bool = Field(
         default=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,10 +83,11 @@ def get_payload(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="Write it to a file.")
     ] = None,
+    output: OutputOption = Format.JSON,
 ) -> None:
     """Print a value of the payload store: JSON, less the members that are never shown."""
 
-    async def work(settings: Settings, database: Database) -> str:
+    async def work(settings: Settings, database: Database) -> Any:
         from adapters.payloads.opening import open_payloads  # noqa: PLC0415
         from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
         from definitions.redaction import make_redactor  # noqa: PLC0415
@@ -100,11 +102,12 @@ def get_payload(
         redactor = make_redactor(settings.redact_keys)
         return await read_payload(database, store, redactor, owner.id, sha256)
 
-    text: str = _with_database(work)
+    value = _with_database(work)
     if file is None:
-        typer.echo(text)
-    else:
-        file.write_text(text + "\n", encoding="utf-8")
+        Output(output).result(value, lambda: json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    file.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
+    notice(f"Wrote it to {file}.")
 
 
 def _duration(text: str | None) -> str | None:

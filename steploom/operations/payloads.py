@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from adapters.postgres.payloads import used_payloads
 from definitions.errors import NotFoundError
-from definitions.outputs import json_text
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from adapters.postgres.database import Database
+    from definitions.jsontypes import Json
     from definitions.ports import PayloadStore
     from definitions.redaction import Redactor
 
 
 async def read_payload(
     database: Database, store: PayloadStore, redactor: Redactor, org_id: UUID, sha256: str
-) -> str:
-    """The JSON text of a value, less what is not stored of values by their names.
+) -> Json:
+    """A value, less what is not stored of values by their names.
 
     Raises:
         NotFoundError: No run of this org has to do with it, or the store lacks it.
@@ -31,7 +31,4 @@ async def read_payload(
         raise NotFoundError(
             "payload", sha256, hint="`steploom show EXECUTION` prints the hashes of big values"
         )
-    content = await store.get(org_id, wanted)
-    value = json.loads(content)
-    shown = redactor.stored(value)
-    return content.decode() if shown is value else json_text(shown)
+    return redactor.stored(json.loads(await store.get(org_id, wanted)))
