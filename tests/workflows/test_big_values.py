@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -307,3 +309,40 @@ async def test_a_rerun_has_the_big_values_of_the_run_before(big: Stack) -> None:
         big.url, "SELECT sha256 FROM payloads WHERE instance_id = %s", second.instance.id
     )
     assert [row["sha256"] for row in rows] == [reference(["y" * 1021] * 2048)[KEY]["sha256"]]
+
+
+async def test_a_response_of_core_http_is_a_big_value(big: Stack) -> None:
+    """Up to 16 MiB of it; its status can be asked for, and a request can have it as its body."""
+    rows = [{"n": number, "text": "z" * 1000} for number in range(3000)]
+    requests: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        requests.append(await reader.readexactly(int(length[1])) if length else b"")
+        body = json.dumps(rows).encode() if head.startswith(b"GET") else b"{}"
+        facts = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        writer.write(f"HTTP/1.1 200 OK\r\nconnection: close\r\n{facts}\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        document = definition(
+            step(
+                "get",
+                "core.http",
+                input={"url": url},
+                next=[{"nextStepId": "post", "condition": "output.status == 200"}],
+            ),
+            step(
+                "post",
+                "core.http",
+                input={"url": url, "method": "POST", "body": "${steps.get.output.body}"},
+            ),
+        )
+        _, record = await big.run(document)
+    assert record.step("get").output["body"] == reference(rows)
+    assert record.step("post").input["body"] == reference(rows)
+    assert json.loads(requests[1]) == rows

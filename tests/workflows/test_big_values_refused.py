@@ -82,6 +82,25 @@ async def test_where_a_big_value_cannot_go(
     assert "2.0 MiB in the payload store, sha256" in error.message
 
 
+async def test_a_task_in_another_language_gets_no_reference(
+    stack: Stack, folder: Path, tmp_path: Path
+) -> None:
+    """Its worker could not read what it refers to; nor could it undo with one."""
+    catalogue = tmp_path / "catalogue.json"
+    task = {"taskId": "far.away", "activity": "FarAway", "taskQueue": "nobody"}
+    catalogue.write_text(json.dumps({"tasks": [task]}))
+    settings: dict[str, Any] = {"payloads": str(folder), "catalogue": [str(catalogue)]}
+    async with stack.worker(tasks=TASKS, **settings) as served:
+        make = step("make", "big.lines", input={"kib": 2048})
+        error, record = await served.run_failing(definition(make, step("far", "far.away")))
+        assert error.type == "PayloadTooLarge"
+        assert "the input of far.away, at /lines, is too big" in error.message
+        assert record.step("far").status == "failed"
+        undone = {**make, "compensation": {"taskId": "far.away"}}
+        _, record = await served.run_failing(definition(undone, step("fail", "core.fail")))
+        assert (record.instance.error or {})["rollback"] == {"compensated": [], "failed": ["make"]}
+
+
 async def test_a_runs_output_has_no_big_values(big: Stack) -> None:
     """Whoever started it could not read them."""
     error, _ = await big.run_failing(definition(step("make", "big.lines", input={"kib": 2048})))
