@@ -7,7 +7,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from definitions.outputs import MAX_VALUE_BYTES, json_text
 from definitions.references import KEY, MAX_STORED_BYTES
@@ -346,3 +348,32 @@ async def test_a_response_of_core_http_is_a_big_value(big: Stack) -> None:
     assert record.step("get").output["body"] == reference(rows)
     assert record.step("post").input["body"] == reference(rows)
     assert json.loads(requests[1]) == rows
+
+
+async def test_big_values_in_s3(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same run with a bucket: one object for a value, below the prefix and the org."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        client = boto3.client("s3")
+        await asyncio.to_thread(lambda: client.create_bucket(Bucket="values"))
+        document = definition(
+            step("make", "big.lines", input={"kib": 2048}),
+            step("upper", "big.upper"),
+            step("measure", "big.measure", input="${steps.upper.output.lines}"),
+        )
+        async with stack.worker(tasks=TASKS, payloads="s3://values/steploom") as served:
+            result, _ = await served.run(document)
+        listed = await asyncio.to_thread(lambda: client.list_objects_v2(Bucket="values"))
+    finally:
+        server.stop()
+    values = (["y" * 1021] * 2048, ["Y" * 1021] * 2048)
+    assert result["size"] == len(json_text(values[0]))
+    assert {found["Key"] for found in listed["Contents"]} == {
+        f"steploom/{DEFAULT}/{reference(value)[KEY]['sha256']}" for value in values
+    }

@@ -88,6 +88,7 @@ async def test_a_task_in_another_language_gets_no_reference(
     """Its worker could not read what it refers to; nor could it undo with one."""
     catalogue = tmp_path / "catalogue.json"
     task = {"taskId": "far.away", "activity": "FarAway", "taskQueue": "nobody"}
+    task["attemptTimeout"] = "PT1M"
     catalogue.write_text(json.dumps({"tasks": [task]}))
     settings: dict[str, Any] = {"payloads": str(folder), "catalogue": [str(catalogue)]}
     async with stack.worker(tasks=TASKS, **settings) as served:
