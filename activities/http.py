@@ -23,6 +23,7 @@ from activities.registry import task
 from activities.watching import WATCHED
 from definitions.errors import TaskError
 from definitions.outputs import MAX_VALUE_BYTES
+from definitions.references import MAX_STORED_BYTES
 
 #: Seconds for the whole request, redirects included, unless the step's own timeouts are shorter.
 REQUEST_TIMEOUT = 60.0
@@ -204,9 +205,9 @@ async def _read(response: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > MAX_VALUE_BYTES:
+        if len(body) > MAX_STORED_BYTES:
             raise TaskError(
-                f"the response has more than {MAX_VALUE_BYTES} bytes",
+                f"the response has more than {MAX_STORED_BYTES} bytes",
                 type="PayloadTooLarge",
                 retryable=False,
             )
@@ -218,6 +219,9 @@ def _checked(request: HttpRequest, response: httpx.Response, body: bytes) -> Htt
     parsed = _parse(response.headers.get("content-type", ""), body, response.encoding)
     good: Sequence[int] = request.expect if request.expect is not None else range(200, 300)
     if status not in good:
+        if len(body) > MAX_VALUE_BYTES:
+            # An error is kept in several places of a run.
+            parsed = f"<a body of {len(body)} bytes>"
         raise TaskError(
             f"{request.method.upper()} {request.url} answered {status} {response.reason_phrase}",
             type="HttpError",

@@ -21,6 +21,7 @@ from definitions.records import (
     ErrorInfo,
     RecordBatch,
 )
+from definitions.references import KEY, first_reference
 from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest
 from definitions.validation.api import parse_definition
 from definitions.walk import task_ids
@@ -222,6 +223,9 @@ def _check_run_input(start: StartRequest, definition: Definition) -> None:
     size = json_size(start.input)
     if size > MAX_RUN_VALUE_BYTES:
         message = f"the input has {size} bytes, at most {MAX_RUN_VALUE_BYTES} are allowed"
+        raise _StartRefusedError("InputError", message)
+    if first_reference(start.input) is not None:
+        message = f"the input has a member {KEY}, which is reserved"
         raise _StartRefusedError("InputError", message)
     if definition.input_schema is None:
         return

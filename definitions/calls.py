@@ -30,7 +30,8 @@ class TaskEnvelope(_Payload):
     """Goes to a task's activity beside the task's input (the first argument).
 
     ``record``, ``ended_seq`` and ``final`` are the interpreter's; ``records`` are the facts
-    that were kept and travel with this task. Limits are in seconds, absolute times in UTC.
+    that were kept and travel with this task. Limits are in seconds, absolute times in UTC;
+    ``output_limit`` is how many bytes of output the run has room for.
     """
 
     ref: RunRef
@@ -41,6 +42,7 @@ class TaskEnvelope(_Payload):
     attempt_timeout: float | None = None
     deadline: datetime | None = None
     own_heartbeats: bool = False
+    output_limit: int | None = None
     records: list[Record] = Field(default_factory=list)
 
 

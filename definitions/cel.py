@@ -44,6 +44,7 @@ from definitions.expressions import (
     ExpressionSyntaxError,
     Reference,
 )
+from definitions.references import first_reference, is_reference, told
 from definitions.terms import Term
 
 if TYPE_CHECKING:
@@ -116,8 +117,12 @@ class CelExpression:
     def _value(self, scope: Mapping[str, Json]) -> Any:
         if self._grows and cost_of(self.term, scope) > MAX_COST:
             raise EvaluationError(self.text, "the values are too big for what is done with them")
+        data = _prune(scope, self._paths)
+        # Most functions would take a reference for what it stands for, and answer falsely.
+        if (found := first_reference(data)) is not None:
+            raise EvaluationError(self.text, _is_elsewhere(*found))
         try:
-            value = self._compiled.eval(data=_prune(scope, self._paths))
+            value = self._compiled.eval(data=data)
         except (RuntimeError, ValueError, TypeError, OverflowError) as error:
             raise EvaluationError(self.text, _plain(str(error))) from None
         if value.type().name() == "ERROR":
@@ -136,12 +141,16 @@ class PathExpression(CelExpression):
     @override
     def evaluate(self, scope: Mapping[str, Json]) -> Json:
         value: Any = scope
+        read = ""
         for part in self.references[0].path:
             if not isinstance(value, Mapping):
                 raise EvaluationError(self.text, f"there is no {part!r}, for that is no object")
             if part not in value:
+                if is_reference(value):
+                    raise EvaluationError(self.text, _is_elsewhere(f"/{read}", value))
                 raise EvaluationError(self.text, f"there is no {part!r}")
             value = value[part]
+            read = f"{read}/{part}" if read else part
         return value if isinstance(value, dict) or not isinstance(value, Mapping) else dict(value)
 
     @override
@@ -151,6 +160,11 @@ class PathExpression(CelExpression):
             kind = type(value).__name__
             raise EvaluationError(self.text, f"a condition gave a value of type {kind}, not bool")
         return value
+
+
+def _is_elsewhere(where: str, reference: Json) -> str:
+    place = where.removeprefix("/").replace("/", ".")
+    return f"{place} cannot be looked into, only handed on as a whole: it is {told(reference)}"
 
 
 def _sorted_keys(keys: Mapping[Any, Any]) -> list[Any]:
@@ -258,13 +272,18 @@ def _shortest(references: tuple[Reference, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 def _prune(scope: Mapping[str, Json], paths: tuple[tuple[str, ...], ...]) -> dict[str, Json]:
-    """The scope with nothing in it but what the paths lead to; missing parts stay missing."""
+    """The scope with nothing in it but what the paths lead to; missing parts stay missing.
+
+    What is missing because a reference stands in its place leaves that reference there.
+    """
     pruned: dict[str, Json] = {}
     for path in paths:
         source: Any = scope
         target = pruned
         for depth, part in enumerate(path):
             if part not in source:
+                if is_reference(source):
+                    target.update(source)
                 break
             source = source[part]
             if depth == len(path) - 1 or not isinstance(source, Mapping):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from definitions.calls import TaskEnvelope
@@ -131,6 +131,41 @@ class Recorder(Protocol):
         Raises:
             UnreachableError: The database did not answer; nothing, or all of it, was written.
         """
+        ...
+
+
+class StoredPayload(NamedTuple):
+    """A value in the payload store. ``stored_at``: when it was put there last, UTC."""
+
+    sha256: str
+    size: int
+    stored_at: datetime
+
+
+class PayloadStore(Protocol):
+    """Where big values are kept: bytes by their SHA-256, each org's apart.
+
+    Every method raises ``UnreachableError`` when the store does not answer.
+    """
+
+    async def put(self, org_id: UUID, sha256: str, content: bytes) -> None:
+        """Stores bytes under their hash; returns when they are durable. Again: as if new."""
+        ...
+
+    async def get(self, org_id: UUID, sha256: str) -> bytes:
+        """What was stored under a hash, unchecked.
+
+        Raises:
+            NotFoundError: This org has nothing under it.
+        """
+        ...
+
+    def stored(self, org_id: UUID) -> AsyncIterator[StoredPayload]:
+        """Everything that an org has stored."""
+        ...
+
+    async def remove(self, org_id: UUID, sha256: str, *, before: datetime) -> bool:
+        """Removes what was last put there before a time; returns whether it did."""
         ...
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
+from definitions.references import PayloadReference
 from definitions.statuses import InstanceStatus, StepStatus
 
 
@@ -212,7 +213,7 @@ class AttemptRecord(_Record):
     """One attempt of a task, written by the activity that made it.
 
     ``step`` is what the attempt knows of its step. When ``step.status`` has ended, the attempt's
-    end was the step's end too.
+    end was the step's end too. ``payloads`` are the big values that it has read and stored.
     """
 
     attempt: int
@@ -224,6 +225,7 @@ class AttemptRecord(_Record):
     completed_at: datetime | None = None
     worker: str | None = None
     step: StepRecord
+    payloads: list[PayloadReference] | None = None
 
 
 class RunRef(_Record):
@@ -259,6 +261,7 @@ class RunStarted(_Record):
     """A run's first record: its row of ``workflow_instances``.
 
     ``definition_id`` and ``version_id`` are absent where no definition could be found.
+    ``payloads`` are the big values that a rerun takes over.
     """
 
     ref: RunRef
@@ -277,6 +280,7 @@ class RunStarted(_Record):
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
     origin: RunOrigin | None = None
+    payloads: list[PayloadReference] | None = None
     interpreter_version: int
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from definitions.cel import compile_expression
 from definitions.cost import MAX_COST, MAX_MAPPING_COST
 from definitions.expressions import EvaluationError
+from definitions.references import first_reference, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +57,8 @@ class _Text:
 
     def evaluate(self, scope: Mapping[str, Json]) -> Json:
         return "".join(
-            part if isinstance(part, str) else _as_text(part.evaluate(scope)) for part in self.parts
+            part if isinstance(part, str) else _as_text(part, part.evaluate(scope))
+            for part in self.parts
         )
 
 
@@ -264,7 +266,10 @@ def _compile_text(
     return _Text(tuple(compiled))
 
 
-def _as_text(value: Json) -> str:
+def _as_text(expression: Expression, value: Json) -> str:
     if isinstance(value, str):
         return value
+    if (found := first_reference(value)) is not None:
+        reason = f"it cannot become part of a text: it is {told(found[1])}"
+        raise EvaluationError(expression.text, reason)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -79,6 +79,7 @@ class DevStack:
                 folder,
                 modules=[*self._settings.tasks, *self.options.tasks],
                 catalogues=[*self._settings.catalogue, *self.options.catalogues],
+                payloads=info.payloads,
             )
             devinfo.write(folder, info)
             exits.callback(devinfo.remove, folder)
@@ -158,6 +159,7 @@ class DevStack:
             else url.get_secret_value()
             if url
             else "",
+            payloads=settings.payloads or str(self._data_dir / "payloads"),
             pid=os.getpid(),
         )
 

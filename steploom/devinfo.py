@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,6 +41,8 @@ class DevInfo(BaseModel):
     database: str = Field(description="The administrator's URL; it sees all tenants.")
     app: str | None = Field(default=None, description="Base URL of the page.")
     pid: int
+    #: Where big values are kept. Not in the file, whose shape is for other programs.
+    payloads: str | None = Field(default=None, exclude=True)
 
 
 def discover(folder: Path) -> DevInfo | None:
@@ -52,7 +54,7 @@ def discover(folder: Path) -> DevInfo | None:
     for candidate in (here, *here.parents):
         info = read(candidate)
         if info is not None and is_held(candidate):
-            return info
+            return info.model_copy(update={"payloads": _noted(candidate).get("payloads")})
         if (candidate / ".git").exists():
             break
     return None
@@ -81,9 +83,15 @@ def remove(folder: Path) -> None:
     (folder / FOLDER / _TASKS).unlink(missing_ok=True)
 
 
-def write_tasks(folder: Path, *, modules: Sequence[str], catalogues: Sequence[str]) -> None:
-    """Note which tasks the worker knows, for the commands that check definitions."""
-    noted = {"modules": list(modules), "catalogues": list(catalogues)}
+def write_tasks(
+    folder: Path,
+    *,
+    modules: Sequence[str],
+    catalogues: Sequence[str],
+    payloads: str | None = None,
+) -> None:
+    """Note what the worker works with, for the commands that need the same."""
+    noted = {"modules": list(modules), "catalogues": list(catalogues), "payloads": payloads}
     (folder / FOLDER / _TASKS).write_text(json.dumps(noted) + "\n")
 
 
@@ -91,11 +99,19 @@ def served_tasks(folder: Path) -> tuple[list[str], list[str]]:
     """The task modules and catalogues of the ``steploom dev`` that runs in exactly this folder."""
     if not is_held(folder):
         return [], []
+    found = _noted(folder)
+    try:
+        return _names(found["modules"]), _names(found["catalogues"])
+    except (KeyError, TypeError):
+        return [], []
+
+
+def _noted(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / FOLDER / _TASKS).read_text())
-        return _names(found["modules"]), _names(found["catalogues"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return [], []
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _names(found: Iterable[object]) -> list[str]:

@@ -120,6 +120,7 @@ class DevWorker:
             "STEPLOOM_TEMPORAL_NAMESPACE": info.namespace,
             "STEPLOOM_TEMPORAL_UI_URL": info.temporal_ui,
             "STEPLOOM_DATABASE_URL": info.database,
+            "STEPLOOM_PAYLOADS": info.payloads,
             "STEPLOOM_TASKS": ",".join(dict.fromkeys(tasks)),
             "STEPLOOM_CATALOGUE": ",".join(dict.fromkeys(catalogues)),
         }

@@ -80,6 +80,7 @@ def resolve_settings(settings: Settings, folder: Path) -> Settings:
         found["temporal_ui_url"] = info.temporal_ui
     if settings.database_url is None:
         found["database_url"] = SecretStr(info.database)
+        found["payloads"] = settings.payloads or info.payloads
     return settings.model_copy(update=found)
 
 

@@ -21,9 +21,11 @@ from typing_extensions import override
 
 from activities.attempt import AttemptRunner
 from activities.filtering import FilteringRecorder
+from activities.payloads import Payloads
 from activities.runs import RunActivities
 from activities.secrets import Secrets
 from activities.temporal import Activities
+from adapters.payloads.opening import open_payloads
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.open_runs import OpenRuns
@@ -155,7 +157,10 @@ async def open_worker(
                 liveness_timeout=settings.liveness_timeout.total_seconds(),
                 history_limit=settings.history_limit,
             )
-            attempts = AttemptRunner(registry, filtering, executor, secrets, redactor)
+            payloads = Payloads(open_payloads(settings.payloads))
+            attempts = AttemptRunner(
+                registry, filtering, executor, secrets, redactor, payloads=payloads
+            )
             observer = telemetry.observer if telemetry is not None else None
             activities = Activities(attempts, runs, redactor, identity=name, telemetry=observer)
             worker = Worker(

@@ -108,6 +108,12 @@ class Settings(BaseSettings):
         description="Names of members whose values are never stored, beside the usual ones "
         "(password, token, authorization, …), separated by commas.",
     )
+    payloads: str | None = Field(
+        default=None,
+        description="Where values of steps over 1 MiB are kept: a directory that all workers "
+        "share, or s3://bucket/prefix (with the extra `aws`). It belongs to one database. Not set: "
+        "such values are refused, but `steploom dev` keeps a directory of its own.",
+    )
     sandbox: bool = Field(
         default=False,
         description="Run the interpreter inside the SDK's workflow sandbox (slower; the tests do).",

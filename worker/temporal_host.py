@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from definitions.durations import parse_duration
     from definitions.errors import NEVER_RETRIED
     from definitions.names import RECORD_ACTIVITY
-    from definitions.outputs import json_size
+    from definitions.outputs import MAX_VALUE_BYTES, json_size
     from definitions.records import ErrorInfo, RecordBatch
     from definitions.tasks import CHILD_TASK
     from worker.external_tasks import ATTEMPT_TIMEOUTS, call_external
@@ -372,6 +372,7 @@ class TemporalHost:
             attempt_timeout=limit.total_seconds() if limit is not None else None,
             deadline=call.deadline,
             own_heartbeats=call.heartbeat_timeout is not None,
+            output_limit=call.output_limit if call.output_limit < MAX_VALUE_BYTES else None,
             records=carried,
         ).to_json()
 

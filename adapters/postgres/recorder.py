@@ -21,6 +21,7 @@ import psycopg
 from psycopg import errors
 
 from adapters.postgres.database import RETRYABLE, dump_json
+from adapters.postgres.payloads import ADD_PAYLOADS
 from adapters.postgres.rows import layers, rows_of
 from definitions.errors import SteploomError, UnreachableError
 
@@ -169,8 +170,11 @@ class PostgresRecorder:
             if batch.instance_id not in self._known_runs
         }
         text = _as_json(batches, unknown)
+        payloads = [row.text for batch in batches for row in sorted(batch.payloads)]
         async with self._database.transaction(org_id) as connection:
             await _execute(connection, org_id, text)
+            if payloads:
+                await connection.execute(ADD_PAYLOADS, (org_id, f"[{','.join(payloads)}]"))
         self._known_runs.update(dict.fromkeys(unknown))
         while len(self._known_runs) > MAX_KNOWN_RUNS:
             self._known_runs.popitem(last=False)

@@ -58,6 +58,7 @@ class BatchRows:
     ``runs``: which run the batch belongs to. ``retried``: attempts beyond the first. ``ended``:
     steps whose end was decided by the run, not by an attempt. ``untold``: those of them whose
     attempts may have left no trace. ``events``: those of the run, of people, and from outside.
+    ``payloads``: the big values that the run may read.
     """
 
     org_id: UUID
@@ -74,6 +75,7 @@ class BatchRows:
     events: list[Row] = field(default_factory=list)
     audit: list[Row] = field(default_factory=list)
     published: list[Row] = field(default_factory=list)
+    payloads: list[Row] = field(default_factory=list)
     size: int = 0
 
     def add(self, rows: list[Row], key: _Key, values: JsonObject) -> None:
@@ -151,6 +153,7 @@ def rows_of(batch: RecordBatch) -> BatchRows:
         rows.add(rows.starts, key, {**run, **_started(batch.started)})
         begun = batch.started
         rows.event("workflow.started", None, begun.started_at, seq=0, actor=_short(begun.user_id))
+    _add_payloads(rows, batch)
     for record in batch.records:
         match record:
             case StepRecord():
@@ -170,6 +173,18 @@ def rows_of(batch: RecordBatch) -> BatchRows:
         _add_attempt(rows, batch.attempt)
         _add_step(rows, batch.attempt.step, from_attempt=batch.attempt.attempt)
     return rows
+
+
+def _add_payloads(rows: BatchRows, batch: RecordBatch) -> None:
+    found = [*((batch.started and batch.started.payloads) or ())]
+    found += (batch.attempt and batch.attempt.payloads) or ()
+    run = str(rows.instance_id)
+    for one in dict.fromkeys(found):
+        rows.add(
+            rows.payloads,
+            (run, one.sha256),
+            {"instance_id": run, "sha256": one.sha256, "size": one.size},
+        )
 
 
 def _earliest(batch: RecordBatch) -> str | None:

@@ -231,6 +231,24 @@ outbox_events = Table(
     ),
 )
 
+#: Which runs may read which values of the payload store, each by the hash of its JSON text.
+payloads = Table(
+    "payloads",
+    metadata,
+    _org(),
+    Column(
+        "instance_id",
+        Uuid,
+        ForeignKey("workflow_instances.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _timestamp("created_at", default=True),
+    PrimaryKeyConstraint("org_id", "sha256", "instance_id", name="payloads_pkey"),
+    Index("payloads_instance_idx", "instance_id"),
+)
+
 #: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
 audit_events = Table(
     "audit_events",

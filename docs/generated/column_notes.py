@@ -33,6 +33,10 @@ TABLES: dict[str, str] = {
         "Events on their way to a broker. They stay when their run is cleaned away, and are "
         "delivered in the order of `seq` within a run; `id` does not tell which came first."
     ),
+    "payloads": (
+        "Which runs may read which values of the payload store "
+        "(see [big values](features/big-values.md))."
+    ),
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
@@ -40,6 +44,13 @@ TABLES: dict[str, str] = {
 }
 
 COLUMNS: dict[str, dict[str, str]] = {
+    "payloads": {
+        "org_id": _ORG,
+        "instance_id": "The run that has stored or read it: `workflow_instances.id`.",
+        "sha256": "The SHA-256 of its JSON text, in hexadecimal: its name in the store.",
+        "size": "How many bytes its JSON text has.",
+        "created_at": "When the run first had to do with it.",
+    },
     "organizations": {
         "id": "A UUIDv5 of the slug.",
         "slug": "Its name in commands and start objects.",

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from steploom.cli import (
+    cleanup,
     demo,
     dev,
     diff,
@@ -286,6 +287,22 @@ _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
+_add(
+    app,
+    "cleanup",
+    cleanup.cleanup,
+    OPERATE,
+    "steploom cleanup --dry-run",
+    "steploom cleanup --archive /mnt/archive --older-than 365",
+)
+_payload = _group("payload", "Look at the values of the payload store.", OPERATE)
+_add(
+    _payload,
+    "get",
+    cleanup.get_payload,
+    None,
+    "steploom payload get 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+)
 
 
 def main() -> None:

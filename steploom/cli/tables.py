@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from definitions.references import replace_references, told
 from definitions.texts import one_line
 
 if TYPE_CHECKING:
@@ -72,5 +73,6 @@ def duration(value: timedelta) -> str:
 
 def short(value: Any, limit: int = _SHORT) -> str:
     """A JSON value on one line, cut, without what a terminal would obey; text stands bare."""
+    value = replace_references(value, told)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return one_line(text, limit)

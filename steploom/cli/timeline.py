@@ -23,6 +23,7 @@ from definitions.action_sentences import (
     what_was_done,
 )
 from definitions.decided import decision_of
+from definitions.references import find_references, told
 from steploom.cli.tables import moment, short, status, table, took
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ def _lines(step: StepView) -> Iterator[str]:
             yield f"attempt {attempt.attempt}: {attempt.status} after {long or '?'}{what}"
     if step.error is not None and not step.attempt_records:
         yield f"error: {error_text(step.error)}"
+    for where, big in find_references(step.output):
+        yield f"{'.'.join(['output', *where.split('/')[1:]])}: {told(big)}"
     for vote in step.votes:
         because = f", “{vote.comment}”" if vote.comment else ""
         payload = f", {short(vote.payload)}" if vote.payload is not None else ""

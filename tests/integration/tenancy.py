@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -24,6 +25,7 @@ from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.urls import with_database
 from definitions.identity import org_id
 from definitions.records import ErrorInfo, Vote
+from definitions.references import PayloadReference
 from definitions.statuses import InstanceStatus, StepStatus
 from definitions.validation.api import parse_definition
 from tests.integration.facts import (
@@ -129,7 +131,10 @@ async def fill(url: str) -> None:
             )
             error = ErrorInfo(type="Oops", message=slug)
             vote = Vote(decision="approved", approver="clerk@example.com", decided_at=at(3))
-            await recorder.write(attempt(ref, 1, StepStatus.FAILED, step(1), error=error))
+            big = [PayloadReference(sha256=sha256(slug.encode()).hexdigest(), size=1)]
+            await recorder.write(
+                attempt(ref, 1, StepStatus.FAILED, step(1), error=error, payloads=big)
+            )
             await recorder.write(
                 facts(
                     ref,

@@ -153,7 +153,7 @@ def test_no_row_is_given_to_another_org(tenants: str) -> None:
     tables = [name for name, kind in relations(tenants).items() if kind != "v"]
     # Of these the application may not even change rows of its own, or a trigger refuses it.
     unchanging = {
-        *("organizations", "users", "audit_events"),
+        *("organizations", "users", "audit_events", "payloads"),
         *("workflow_nodes", "workflow_definition_versions"),
     }
     for table in set(tables) - OPEN - unchanging:
@@ -233,6 +233,7 @@ def test_functions_that_answer_with_rows_have_none_of_another_org(
         ).fetchone()
         assert config == {"config": {}}
         connection.execute("SELECT cleanup_old_execution_data(0)")
+        connection.execute("SELECT remove_executions(ARRAY[%s]::uuid[])", (trace["instance_id"],))
         connection.execute("RESET ROLE")
         assert orgs_in(connection, "workflow_trace") == {A, B} - {org}
 
@@ -251,7 +252,7 @@ def test_every_function_is_known_to_these_tests(tenants: str) -> None:
             assert any(one.startswith("search_path=pg_catalog") for one in row["proconfig"])
     pure = {
         "execution_uuid5", "execution_id_of", "execution_event_id", "execution_milliseconds",
-        "execution_error_data",
+        "execution_error_data", "execution_retention",
     }  # fmt: skip
     written_through = {
         "record_execution", "record_runs", "record_starts", "record_attempts",
@@ -261,7 +262,7 @@ def test_every_function_is_known_to_these_tests(tenants: str) -> None:
     }  # fmt: skip
     answering = {
         "get_workflow_context", "get_active_workflow_config", "cleanup_old_execution_data",
-        "register_workflow_nodes",
+        "register_workflow_nodes", "old_executions", "remove_executions",
     }  # fmt: skip
     named = set(calls_on(tenants, A)) | pure | written_through | answering | definers
     assert {row["proname"] for row in rows} == named

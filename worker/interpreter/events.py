@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from definitions.outputs import json_size
+from definitions.references import first_reference
 from worker.interpreter.requests import MAX_NAME
 from worker.interpreter.state import under_way
 
@@ -48,10 +49,10 @@ def receive(state: RunState, message: EventMessage) -> Reception:
     """Hands an event to who waits for it, or keeps it.
 
     Nobody can be told that an event was refused (a signal has no answer), so that is for the
-    record: it is too big, or too much is kept already.
+    record: it is too big, has a reserved member, or too much is kept already.
     """
     size = json_size(message.data)
-    if size > MAX_DATA_BYTES:
+    if size > MAX_DATA_BYTES or first_reference(message.data) is not None:
         return "refused"
     if message.id is not None and message.id in state.event_ids:
         return "repeated"

@@ -13,6 +13,7 @@ from definitions.jsongate import JsonGateError, check, loads
 from definitions.jsonvalues import storable
 from definitions.outputs import MAX_VALUE_BYTES, json_size
 from definitions.records import ErrorInfo
+from definitions.references import KEY, first_reference, without_references
 from worker.interpreter.host import step_error
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def external_output(encoding: str, data: bytes) -> Json:
         where = f" at {error.pointer}" if error.pointer else ""
         message = f"the task's output cannot be used: {error.message}{where}"
         raise step_error("OutputError", message, code=error.code) from None
+    if first_reference(value) is not None:
+        message = f"the task's output has a member {KEY}, which is reserved"
+        raise step_error("OutputError", message)
     size = json_size(value)
     if size > MAX_VALUE_BYTES:
         message = f"the output has {size} bytes, at most {MAX_VALUE_BYTES} are allowed"
@@ -72,7 +76,7 @@ def external_error(
 ) -> ErrorInfo:
     """A failure's type, message and first detail; ``code`` of a detail that is an object."""
     given: Any = f"<{len(details)} bytes>" if isinstance(details, bytes) else details
-    kept, _ = storable(given)
+    kept, _ = storable(without_references(given))
     code: Any = kept.get("code") if isinstance(kept, dict) else None
     named = isinstance(code, str | int | float) and not isinstance(code, bool)
     size = json_size(kept)

@@ -60,6 +60,7 @@ class TaskCall:
 
     ``seq`` is the operation's. ``record`` is the step as it stands when the task begins,
     ``ended_seq`` the order of its end.
+    ``output_limit`` is how many bytes of output the run has room for.
     ``final``: when the task ends well, so does the step, and its output needs no more work; the
     host may then record the step as completed by itself. ``main_path`` is False in branches, items
     and rollbacks, where several calls can be under way at once.
@@ -72,6 +73,7 @@ class TaskCall:
     attempt_timeout: timedelta | None
     heartbeat_timeout: timedelta | None
     deadline: datetime | None
+    output_limit: int
     summary: str
     idempotency_key: str
     record: StepRecord

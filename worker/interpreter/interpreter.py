@@ -24,7 +24,7 @@ from worker.interpreter.people import DecisionRequest, check_decision, take_deci
 from worker.interpreter.rollback import Rollback
 from worker.interpreter.steps import StepRunner
 from worker.interpreter.transitions import decide_failure
-from worker.interpreter.values import evaluate
+from worker.interpreter.values import evaluate, refuse_references
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -221,6 +221,7 @@ class Interpreter:
         else:
             names = names_in_scope(self.state, lane, output=result)
             output = evaluate(self._plan.output, names, "the run's output")
+        refuse_references(output, "the run's output")
         if (size := json_size(output)) > MAX_RUN_VALUE_BYTES:
             raise step_error(
                 "PayloadTooLarge",

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A walk through a list of steps. ``outer`` and ``unit``: the step of which it is a branch."""
+    """A walk through a list of steps. ``outer`` and ``unit``: the step of which it is a branch.
+
+    ``width``: how many walks like this one there may be at once.
+    """
 
     frame: Frame
     planned: PlannedList
     scope: Scope
     outer: Lane | None = None
     unit: Unit | None = None
+    width: int = 1
 
     @property
     def is_main(self) -> bool:

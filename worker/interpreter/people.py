@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from definitions.errors import RefusedError
 from definitions.inputs import check_input
 from definitions.outputs import MAX_VALUE_BYTES, json_size
+from definitions.references import KEY, first_reference
 from worker.interpreter.state import timestamp, under_way
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def check_decision(state: RunState, request: DecisionRequest) -> Unit:
         raise RefusedError(f"{request.approver} is not an approver of {unit.path}")
     if any(vote["approver"] == request.approver for vote in unit.votes):
         raise RefusedError(f"{request.approver} has decided on {unit.path} already")
+    if first_reference(request.payload) is not None:
+        raise RefusedError(f"the payload has a member {KEY}, which is reserved")
     size = json_size(request.payload)
     if size > MAX_PAYLOAD_BYTES:
         raise RefusedError(f"the payload has {size} bytes, at most {MAX_PAYLOAD_BYTES} are allowed")

@@ -13,6 +13,7 @@ from definitions.records import PublishedRecord
 from worker.interpreter.host import step_error
 from worker.interpreter.requests import object_input, required_name
 from worker.interpreter.state import timestamp
+from worker.interpreter.values import refuse_references
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,6 +53,7 @@ def published(
             "PayloadTooLarge",
             f"core.publish: data has {size} bytes, at most {MAX_DATA_BYTES} are allowed",
         )
+    refuse_references(data, "the data of core.publish")
     envelope = {
         "specversion": "1.0",
         "id": str(event_id),

@@ -9,13 +9,14 @@ from definitions.outputs import stored_output
 from definitions.records import CompensationRecord, StepRecord
 from definitions.statuses import StepStatus
 from definitions.tasks import CHILD_TASK
+from worker.interpreter.budget import LEAST_SHARE
 from worker.interpreter.children import Children, Scope, bounded
 from worker.interpreter.host import StepError, TaskCall
 from worker.interpreter.inline import InlineCall, timed_out
 from worker.interpreter.lane import Lane, names_in_scope
 from worker.interpreter.plan import every_planned
 from worker.interpreter.state import Unit
-from worker.interpreter.values import evaluate
+from worker.interpreter.values import evaluate, refuse_references
 
 if TYPE_CHECKING:
     from definitions.jsontypes import JsonObject
@@ -118,6 +119,8 @@ class Rollback:
                 lane = Lane(self._state.main, self._plan.main, Scope())
                 names = names_in_scope(self._state, lane, output=done.output)
                 unit.input = evaluate(task.input, names, "the compensation's input")
+            if not task.inline and not task.spec.self_recorded:
+                refuse_references(unit.input, f"the input of {task.spec.task_id}")
             unit.input_ready = True
             if not task.inline and not task.spec.self_recorded:
                 # No activity of ours does it, so nobody else says that it has begun.
@@ -137,6 +140,8 @@ class Rollback:
                 attempt_timeout=task.attempt_timeout,
                 heartbeat_timeout=task.heartbeat_timeout,
                 deadline=deadline,
+                # No expression reads it.
+                output_limit=LEAST_SHARE,
                 summary=f"undo {done.path}",
                 idempotency_key=idempotency_key(
                     self._state.first_run_id, record.path, done.iteration

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from definitions.outputs import json_size, stored_output
+from definitions.outputs import is_object, json_size, stored_output
 from definitions.records import Decision, ErrorInfo
 from definitions.statuses import StepStatus
 from worker.interpreter.budget import StateBudget
@@ -141,9 +141,9 @@ class StepRunner:
         size = check_size(stored, "the output")
         before = frame.data, frame.steps, frame.result
         frame.result = stored
-        if isinstance(value, dict):
+        if is_object(value):
             # Anew, because branches begin with the very same object.
-            frame.data = {**frame.data, **value}
+            frame.data = {**frame.data, **stored}
             if lane.outer is not None and before[0] is lane.outer.frame.data:
                 size += json_size(frame.data)
         view = step_view(
@@ -161,7 +161,7 @@ class StepRunner:
             raise
         if step.items is None:
             self._work.to_compensate(step, active.path, active.iteration, stored)
-        return not isinstance(value, dict)
+        return not is_object(value)
 
     def _skipped(self, lane: Lane, step: PlannedStep, active: ActiveStep) -> str | None:
         """Goes on from a step that an operator skipped, as if it had ended with nothing."""

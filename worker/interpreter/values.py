@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from definitions.expressions import EvaluationError
 from definitions.outputs import MAX_VALUE_BYTES, json_size
+from definitions.references import first_reference, told
 from definitions.statuses import StepStatus
 from worker.interpreter.host import step_error
 
@@ -38,6 +39,17 @@ def check_size(value: Json, what: str) -> int:
             "PayloadTooLarge", f"{what} has {size} bytes, at most {MAX_VALUE_BYTES} are allowed"
         )
     return size
+
+
+def refuse_references(value: Json, what: str) -> None:
+    """Refuses a value that goes where a reference says nothing. ``what`` names the value."""
+    found = first_reference(value)
+    if found is not None:
+        place, reference = found
+        where = f", at {place}," if place else ""
+        raise step_error(
+            "PayloadTooLarge", f"{what}{where} is too big to be used here: {told(reference)}"
+        )
 
 
 def failed_status(step: PlannedStep, error: ErrorInfo) -> StepStatus:

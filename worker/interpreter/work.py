@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from definitions.identity import idempotency_key
 from definitions.outputs import json_size, stored_output
+from definitions.references import is_reference
 from definitions.statuses import StepStatus
 from definitions.tasks import CHILD_TASK
 from worker.interpreter.children import Children, Scope, bounded
@@ -19,7 +20,7 @@ from worker.interpreter.inline import InlineCall, timed_out
 from worker.interpreter.lane import Lane, names_in_scope
 from worker.interpreter.state import Completed, Frame, Unit
 from worker.interpreter.transitions import fixed_decision
-from worker.interpreter.values import check_size, evaluate, failed_status
+from worker.interpreter.values import check_size, evaluate, failed_status, refuse_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,6 +41,13 @@ class SkippedError(Exception):
 def _is_skipped(unit: Unit) -> bool:
     """Asked again after every await: an operator may have come meanwhile."""
     return unit.skipped
+
+
+def _width(lane: Lane, step: PlannedStep, active: ActiveStep) -> int:
+    """How many units of this step may be under way at once in the whole run."""
+    if active.items is None:
+        return lane.width
+    return lane.width * max(1, min(step.max_concurrency, len(active.items)))
 
 
 class StepWork:
@@ -119,6 +127,8 @@ class StepWork:
     ) -> list[Json]:
         if active.items is None and step.items is not None:
             items = evaluate(step.items, names_in_scope(self._state, lane), "forEach.items")
+            if is_reference(items):
+                refuse_references(items, "forEach.items")
             if not isinstance(items, list):
                 raise step_error("ExpressionError", "forEach.items is not a list")
             active.items = items
@@ -285,6 +295,9 @@ class StepWork:
         )
         active.reported = final and unit.index is None
         summary = step.summary if unit.index is None else f"{step.summary} #{unit.index}"
+        if not step.spec.self_recorded:
+            # Neither a child run nor another worker could read what it refers to.
+            refuse_references(unit.input, f"the input of {step.spec.task_id}")
         unit.turn = unit.turn or self._state.next_seq()
         return TaskCall(
             seq=unit.turn,
@@ -294,6 +307,7 @@ class StepWork:
             attempt_timeout=step.attempt_timeout,
             heartbeat_timeout=step.heartbeat_timeout,
             deadline=active.deadline,
+            output_limit=self._budget.share(_width(lane, step, active)),
             summary=summary if lane.is_main else f"{lane.frame.prefix}{summary}",
             idempotency_key=idempotency_key(self._state.first_run_id, unit.path, active.iteration),
             record=record,
@@ -345,7 +359,8 @@ class StepWork:
                     if frame.ended:
                         continue
                     child = children.scope()
-                    inner = Lane(frame, planned, child, outer=lane, unit=unit)
+                    width = _width(lane, step, active) * len(step.branches)
+                    inner = Lane(frame, planned, child, outer=lane, unit=unit, width=width)
                     children.spawn(self._walk(inner), child, name=frame.prefix)
                 while len(children):
                     (await children.next_done()).result()

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from definitions.durations import format_duration, parse_duration
-from definitions.outputs import stored_output
+from definitions.outputs import is_object, stored_output
 from definitions.records import AttemptRecord, ErrorInfo
 from definitions.statuses import StepStatus
 from definitions.tasks import CHILD_TASK
@@ -151,7 +151,7 @@ def write_attempt(
             "status": status,
             "output": stored_output(output),
             "completed_at": now,
-            "wrapped": None if isinstance(output, dict) else True,
+            "wrapped": None if is_object(output) else True,
         }
         step = step.model_copy(update=ended)
         journal.records.append(step)

@@ -27,6 +27,7 @@ BEGIN
             ('workflow_step_attempts', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_trace_context', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_events', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('payloads', 'SELECT, INSERT'),
             ('workflow_nodes', 'SELECT, INSERT'),
             ('node_io_requirements', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_data_bindings', 'SELECT, INSERT, UPDATE, DELETE'),

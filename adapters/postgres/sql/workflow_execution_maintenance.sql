@@ -37,41 +37,64 @@ BEGIN
 END
 $$;
 
--- Removes executions that ended longer ago than their definition's executionLog.retention, or, where
--- it says none, than so many days; returns how many. Without either they are kept. Audit events
+-- How long a definition's executionLog.retention is. What Postgres cannot count, and whatever goes
+-- beyond its calendar, is as long as it can take off today.
+CREATE FUNCTION execution_retention(p_text text) RETURNS interval
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    RETURN least(p_text::interval, interval '4000 years');
+EXCEPTION WHEN data_exception THEN
+    RETURN interval '4000 years';
+END
+$$;
+
+-- Executions that ended longer ago than their definition's executionLog.retention, or, where it says
+-- none, than what is given. Without either they are kept.
+CREATE FUNCTION old_executions(
+    p_retention interval DEFAULT NULL, p_now timestamptz DEFAULT now()
+) RETURNS TABLE (id uuid, completed_at timestamptz)
+LANGUAGE sql STABLE AS $$
+SELECT i.id, i.completed_at
+FROM workflow_instances AS i
+LEFT JOIN workflow_definition_versions AS v ON v.id = i.definition_version_id
+WHERE i.completed_at < p_now - coalesce(
+    execution_retention(v.document -> 'executionLog' ->> 'retention'),
+    least(p_retention, interval '4000 years')
+)
+$$;
+
+-- Removes executions that have ended, with everything of theirs; returns how many. Audit events
 -- stay, and so do events that are not published yet.
+CREATE FUNCTION remove_executions(p_ids uuid[]) RETURNS bigint
+LANGUAGE sql AS $$
+WITH gone AS (
+    -- Everything else of an execution goes with its row.
+    DELETE FROM workflow_instances AS i
+    WHERE i.id = ANY (p_ids) AND i.completed_at IS NOT NULL
+    RETURNING i.id
+), published AS (
+    DELETE FROM outbox_events AS o USING gone
+    WHERE o.instance_id = gone.id AND o.published_at IS NOT NULL
+)
+SELECT count(*) FROM gone
+$$;
+
+-- Removes all old executions at once; returns how many. The days are for definitions that say no
+-- retention. `steploom cleanup` does the same in small portions, and archives them before.
 --
 -- It removes what its caller may see: one org's for the application, all orgs' for a superuser.
 CREATE FUNCTION cleanup_old_execution_data(
     retention_days integer DEFAULT NULL, p_now timestamptz DEFAULT now()
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
-DECLARE
-    removed bigint;
 BEGIN
     IF retention_days < 0 THEN
         RAISE EXCEPTION 'retention_days is 0 or more, not %', retention_days
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    WITH kept_for AS (
-        SELECT i.id, coalesce(
-            (v.document -> 'executionLog' ->> 'retention')::interval,
-            make_interval(days => retention_days)
-        ) AS retention
-        FROM workflow_instances AS i
-        LEFT JOIN workflow_definition_versions AS v ON v.id = i.definition_version_id
-        WHERE i.completed_at IS NOT NULL
-    ), gone AS (
-        -- Everything else of an execution goes with its row.
-        DELETE FROM workflow_instances AS i USING kept_for AS k
-        WHERE i.id = k.id AND i.completed_at < p_now - k.retention
-        RETURNING i.id
-    ), published AS (
-        DELETE FROM outbox_events AS o USING gone
-        WHERE o.instance_id = gone.id AND o.published_at IS NOT NULL
-    )
-    SELECT count(*) INTO removed FROM gone;
-    RETURN removed;
+    RETURN remove_executions(
+        ARRAY(SELECT o.id FROM old_executions(make_interval(days => retention_days), p_now) AS o)
+    );
 END
 $$;
 
