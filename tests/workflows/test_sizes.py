@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from definitions.references import KEY
+from tests.workflows.big import TASKS
 from tests.workflows.documents import definition
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.workflows.stack import Stack
 
 BIG = 700_000
@@ -85,3 +89,30 @@ async def test_one_value_in_many_places_counts_once(stack: Stack, limit: int) ->
     async with stack.worker(history_limit=limit) as own:
         result, _ = await own.run(definition(*steps))
     assert result == {"n": 1_000_000}
+
+
+@pytest.mark.parametrize("limit", [1, 3000])
+async def test_with_a_store_there_is_room_for_everything(
+    stack: Stack, tmp_path: Path, limit: int
+) -> None:
+    """What the run has no room for is stored, and a later task gets all of it."""
+    letters = "abcdef"
+    steps = [
+        {
+            "stepId": letter,
+            "taskId": "big.object",
+            "input": {letter: BIG},
+            "output": {letter: f"${{output.{letter}}}"},
+        }
+        for letter in letters
+    ]
+    measure = {
+        "stepId": "measure",
+        "taskId": "big.measure",
+        "input": {letter: f"${{data.{letter}}}" for letter in letters},
+    }
+    async with stack.worker(tasks=TASKS, payloads=str(tmp_path), history_limit=limit) as own:
+        result, record = await own.run(definition(*steps, measure))
+    assert result["size"] > len(letters) * BIG
+    assert record.attempts("a")[0].output == {"a": "a" * (BIG - 2)}
+    assert list(record.attempts("f")[0].output["f"]) == [KEY]
