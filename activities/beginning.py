@@ -25,6 +25,7 @@ from definitions.walk import asks_people
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from activities.configuration import PinnedConfig
     from activities.reruns import Rerun
     from definitions.calls import ResolveRequest
     from definitions.document import Definition
@@ -49,6 +50,7 @@ class Beginning:
     definition: Definition | None
     rerun: Rerun | None = None
     named: str = UNKNOWN
+    pinned: PinnedConfig | None = None
 
     @property
     def ref(self) -> RunRef:
@@ -92,6 +94,8 @@ class Beginning:
 
     def _started(self) -> RunStarted:
         start, version, request = self.start, self.version, self.request
+        pinned = self.pinned
+        channel = start.channel if start else None
         return RunStarted(
             ref=self.ref,
             definition_id=version.definition_id if version else None,
@@ -100,7 +104,8 @@ class Beginning:
             input=start.input if start is not None else {},
             started_at=request.started_at,
             correlation_id=start.correlation_id if start else None,
-            channel=start.channel if start else None,
+            channel=channel or (pinned.channel if pinned else None),
+            config_snapshot=pinned.config if pinned else None,
             external_id=start.external_id if start else None,
             user_id=start.user_id if start else None,
             idempotency_key=start.idempotency_key if start else None,

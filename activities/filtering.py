@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from definitions.configuration import stored_config
 from definitions.records import (
     ActionRecord,
     AuditEvent,
@@ -68,6 +69,7 @@ class FilteringRecorder:
         return started.model_copy(
             update={
                 "input": self._redactor.stored(started.input),
+                "config_snapshot": stored_config(started.config_snapshot, self._redactor),
                 "metadata": self._redactor.stored(started.metadata),
             }
         )

@@ -101,6 +101,7 @@ class ResolveRequest(_Payload):
 class ResolvedRun(_Payload):
     """What a run is pinned to. With ``error``, the run has failed and that is on record already.
 
+    ``config``: its configuration, as expressions see it. ``webhook_url``: whom its end is told.
     ``reused``: it goes on where an earlier run stood. ``depth``: how many runs are above it.
     """
 
@@ -115,6 +116,8 @@ class ResolvedRun(_Payload):
     tasks: list[TaskSpec] = Field(default_factory=list)
     input: dict[str, Any] | None = None
     correlation_id: str | None = None
+    config: dict[str, Any] | None = None
+    webhook_url: str | None = None
     reused: ReusedState | None = None
     search_attributes: bool = False
     liveness_timeout: float = 30.0

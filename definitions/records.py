@@ -259,6 +259,7 @@ class RunStarted(_Record):
     """A run's first record: its row of ``workflow_instances``.
 
     ``definition_id`` and ``version_id`` are absent where no definition could be found.
+    ``config_snapshot`` is the configuration that it is pinned to, absent where it has none yet.
     """
 
     ref: RunRef
@@ -270,6 +271,7 @@ class RunStarted(_Record):
     correlation_id: str | None = None
     trigger_event_id: UUID | None = None
     channel: str | None = None
+    config_snapshot: dict[str, JsonValue] | None = None
     external_id: str | None = None
     user_id: str | None = None
     idempotency_key: str | None = None

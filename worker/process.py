@@ -24,6 +24,7 @@ from activities.filtering import FilteringRecorder
 from activities.runs import RunActivities
 from activities.secrets import Secrets
 from activities.temporal import Activities
+from adapters.postgres.configs import PostgresConfigStore
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.open_runs import OpenRuns
@@ -149,6 +150,7 @@ async def open_worker(
             runs = RunActivities(
                 store,
                 reader,
+                PostgresConfigStore(database),
                 filtering,
                 registry,
                 search_attributes=search_attributes,

@@ -289,6 +289,7 @@ class DefinitionWorkflow:
                 started_at=origin.started_at,
                 input=dict(resolved.input or {}),
                 correlation_id=resolved.correlation_id,
+                config=resolved.config,
                 reused=resolved.reused,
             )
         )

@@ -192,6 +192,7 @@ def _started(started: RunStarted) -> JsonObject:
         "correlation_id": _short(started.correlation_id),
         "trigger_event_id": _id(started.trigger_event_id),
         "channel": _short(started.channel),
+        "config_snapshot": started.config_snapshot,
         "external_id": _short(started.external_id),
         "user_id": _short(started.user_id),
         "idempotency_key": _short(started.idempotency_key),

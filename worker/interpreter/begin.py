@@ -26,6 +26,7 @@ def new_state(
     started_at: datetime,
     input: JsonObject,  # noqa: A002 (the document's own word for it)
     correlation_id: str | None = None,
+    config: JsonObject | None = None,
     reused: ReusedState | None = None,
 ) -> RunState:
     """A run before its first step: ``data`` is the input, ``variables`` are the document's.
@@ -45,6 +46,7 @@ def new_state(
         main=Frame(prefix="", position=plan.main.first, data=dict(input)),
         correlation_id=correlation_id,
         log_level=plan.definition.execution_log.level,
+        config=config or {},
     )
     if reused is not None:
         state.main.position = reused.step_id

@@ -124,8 +124,9 @@ class Completed:
 
 @dataclass(slots=True)
 class RunState:
-    """A run. ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``.
+    """A run. ``config`` is the configuration that it is pinned to.
 
+    ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``.
     ``actions`` counts what was done to it from outside. ``events`` keeps the data of those that
     nobody has waited for yet, by their names; ``events_kept`` and ``event_bytes`` are their number
     and their size, ``event_ids`` has the ids of the latest ones. ``deadline_turn`` is the sequence
@@ -144,6 +145,7 @@ class RunState:
     main: Frame
     correlation_id: str | None = None
     log_level: Literal["debug", "info", "error"] | None = None
+    config: JsonObject = field(default_factory=dict)
     deadline: datetime | None = None
     deadline_turn: int = 0
     interpreter_version: int = INTERPRETER_VERSION
