@@ -105,7 +105,8 @@ class Beginning:
             started_at=request.started_at,
             correlation_id=start.correlation_id if start else None,
             channel=channel or (pinned.channel if pinned else None),
-            config_snapshot=pinned.config if pinned else None,
+            # Not absent: what is active would be taken then, as it stands.
+            config_snapshot=pinned.config if pinned else {},
             external_id=start.external_id if start else None,
             user_id=start.user_id if start else None,
             idempotency_key=start.idempotency_key if start else None,

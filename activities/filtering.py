@@ -16,6 +16,7 @@ from definitions.records import (
     PublishedRecord,
     StepRecord,
     TransitionRecord,
+    WebhookRecord,
 )
 from definitions.statuses import StepStatus
 
@@ -95,6 +96,8 @@ class FilteringRecorder:
             case PublishedRecord():
                 # It is going to be sent, so its members are what the author meant; secrets are not.
                 changes = {"envelope": self._redactor.without_secrets(record.envelope)}
+            case WebhookRecord():
+                changes = {"data": stored(record.data)}
             case CompensationRecord():
                 pass
         return record.model_copy(update=changes) if changes else record

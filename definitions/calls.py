@@ -52,6 +52,18 @@ class FailureDetails(_Payload):
     attempt: int | None = None
 
 
+class WebhookCall(_Payload):
+    """Whom a run's end is told. The rest is on record by then.
+
+    ``url`` may refer to secrets. ``seq`` is the number of what is recorded of the call.
+    """
+
+    ref: RunRef
+    org: str
+    url: str
+    seq: int
+
+
 class ChildMemo(_Payload):
     """Where a child run came from, and how many runs are above it."""
 

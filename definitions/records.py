@@ -196,6 +196,16 @@ class PublishedRecord(_Record):
     envelope: dict[str, Any]
 
 
+class WebhookRecord(_Record):
+    """What came of telling a webhook that the run has ended: ``data`` says how, or why not."""
+
+    kind: Literal["webhook"] = "webhook"
+    seq: int
+    outcome: Literal["delivered", "failed"]
+    occurred_at: datetime
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 Record = Annotated[
     StepRecord
     | TransitionRecord
@@ -203,7 +213,8 @@ Record = Annotated[
     | InstanceRecord
     | AuditEvent
     | ActionRecord
-    | PublishedRecord,
+    | PublishedRecord
+    | WebhookRecord,
     Field(discriminator="kind"),
 ]
 

@@ -21,9 +21,11 @@ from typing_extensions import override
 
 from activities.attempt import AttemptRunner
 from activities.filtering import FilteringRecorder
+from activities.http import HttpSender
 from activities.runs import RunActivities
 from activities.secrets import Secrets
 from activities.temporal import Activities
+from activities.webhooks import Webhooks
 from adapters.postgres.configs import PostgresConfigStore
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
@@ -63,6 +65,7 @@ PASSED_THROUGH = (
     "worker.external_tasks",  # keeps no state at all
     "worker.temporal_host",  # keeps no state of its own outside a run
     "worker.child_runs",  # the same
+    "worker.webhooks",  # the same
     "worker.messages",  # the same
     "worker.ordered_waits",  # the same
     "cel_expr_python",  # a native module cannot be loaded twice
@@ -159,7 +162,11 @@ async def open_worker(
             )
             attempts = AttemptRunner(registry, filtering, executor, secrets, redactor)
             observer = telemetry.observer if telemetry is not None else None
-            activities = Activities(attempts, runs, redactor, identity=name, telemetry=observer)
+            sender = HttpSender(settings.http_allow)
+            webhooks = Webhooks(reader, filtering, sender, secrets, redactor)
+            activities = Activities(
+                attempts, runs, webhooks, redactor, identity=name, telemetry=observer
+            )
             worker = Worker(
                 client,
                 task_queue=settings.task_queue,

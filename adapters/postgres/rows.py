@@ -26,6 +26,7 @@ from definitions.records import (
     StepRecord,
     TransitionRecord,
     Vote,
+    WebhookRecord,
 )
 from definitions.statuses import InstanceStatus, StepStatus, moment
 from definitions.tasks import NOT_ACTIVITIES
@@ -166,6 +167,9 @@ def rows_of(batch: RecordBatch) -> BatchRows:
             case PublishedRecord():
                 values = {**_published(rows, record), "execution_id": ref.execution_id}
                 rows.add(rows.published, (str(record.event_id),), values)
+            case WebhookRecord():
+                kind, at = f"webhook.{record.outcome}", record.occurred_at
+                rows.event(kind, None, at, seq=record.seq, event_data=record.data)
     if batch.attempt is not None:
         _add_attempt(rows, batch.attempt)
         _add_step(rows, batch.attempt.step, from_attempt=batch.attempt.attempt)
@@ -175,7 +179,7 @@ def rows_of(batch: RecordBatch) -> BatchRows:
 def _earliest(batch: RecordBatch) -> str | None:
     times = [record.started_at for record in batch.records if isinstance(record, StepRecord)]
     times += [record.updated_at for record in batch.records if isinstance(record, InstanceRecord)]
-    told = (AuditEvent, ActionRecord, PublishedRecord)
+    told = (AuditEvent, ActionRecord, PublishedRecord, WebhookRecord)
     times += [record.occurred_at for record in batch.records if isinstance(record, told)]
     if batch.attempt is not None:
         times += [batch.attempt.started_at, batch.attempt.step.started_at]

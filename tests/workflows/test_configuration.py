@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import pytest
 
 from adapters.postgres.configs import PostgresConfigStore
+from definitions.errors import InvalidInputError, RefusedError
+from definitions.start import StartRequest
+from definitions.validation.api import parse_definition
+from steploom.operations.reruns import rerun
+from steploom.operations.starting import start
 from steploom.services import Services
 from tests.postgres import as_administrator
 from tests.workflows.documents import definition, step
@@ -99,3 +106,180 @@ async def test_a_run_stays_with_what_it_began_with(stack: Stack, configs: Config
     assert await stack.result(handle) == {"limit": 1}
     assert configs.trace(handle)["config_snapshot"] == {"limit": 1}
     assert (await stack.run(version.workflow_id))[0] == {"limit": 2}
+
+
+async def test_without_a_channel_the_enabled_one_of_highest_priority_is_taken(
+    stack: Stack, configs: Configs
+) -> None:
+    """Its configuration counts, and the record says which one it was."""
+    version = await stack.register(telling())
+    for channel in ("web", "voice", "efax"):
+        await configs.activate({"channel": channel}, channel=channel)
+    await configs.set(version, "web", priority=1)
+    await configs.set(version, "voice", priority=9, enabled=False)
+    await configs.set(version, "efax", priority=5, data={"own": True})
+    handle = await stack.start(version.workflow_id)
+    assert await stack.result(handle) == {"channel": "efax", "own": True}
+    assert configs.trace(handle)["channel"] == "efax"
+    assert (await stack.record(handle)).instance.channel == "efax"
+    # What the org does not use is offered by none of its workflows.
+    await configs.store.set_org_channel(DEFAULT, "efax", enabled=False)
+    assert (await stack.run(version.workflow_id))[0] == {"channel": "web"}
+
+
+async def test_a_disabled_channel_is_refused(stack: Stack, configs: Configs) -> None:
+    """Whoever starts the run: it fails before its first step, and says so on record."""
+    version = await stack.register(telling())
+    await configs.set(version, "voice", enabled=False)
+    error, record = await stack.run_failing(version.workflow_id, channel="voice")
+    assert (error.type, record.steps) == ("InputError", [])
+    assert "the channel voice is disabled" in error.message
+    assert (record.instance.status, record.instance.channel) == ("failed", "voice")
+    request = StartRequest(workflow_id=version.workflow_id, channel="voice")
+    with pytest.raises(InvalidInputError, match="the channel voice is disabled"):
+        await start(services(stack, configs), request)
+    await configs.set(version, "web", enabled=False)
+    error, _ = await stack.run_failing(version.workflow_id)
+    assert "the channel web is disabled" in error.message
+    await configs.set(version, "voice", enabled=True)
+    assert (await start(services(stack, configs), request)).served
+
+
+async def test_a_channel_that_the_org_does_not_use_is_refused(
+    stack: Stack, configs: Configs
+) -> None:
+    """Also where a workflow offers it."""
+    version = await stack.register(telling())
+    await configs.set(version, "efax")
+    await configs.store.set_org_channel(DEFAULT, "efax", enabled=False)
+    error, _ = await stack.run_failing(version.workflow_id, channel="efax")
+    assert "the channel efax is disabled" in error.message
+
+
+async def test_a_run_that_continues_keeps_its_configuration(stack: Stack, configs: Configs) -> None:
+    """Through every run of its chain."""
+    names = ["a", "b", "c", "d"]
+    document = definition(
+        *(step(name, "test.echo", input={name: "${config.limit}"}) for name in names),
+        output="${data}",
+    )
+    version = await stack.register(document)
+    await configs.activate({"limit": 3}, version.definition_id)
+    async with stack.worker(history_limit=1) as hasty:
+        handle = await hasty.start(version.workflow_id)
+        assert await hasty.result(handle) == dict.fromkeys(names, 3)
+        description = await handle.describe()
+        assert description.run_id != handle.first_execution_run_id
+
+
+async def test_a_rerun_takes_what_the_earlier_run_was_pinned_to(
+    stack: Stack, configs: Configs
+) -> None:
+    """Even when its channel was disabled since; on another channel it takes what counts there."""
+    version = await stack.register(telling())
+    await configs.activate({"limit": 1}, version.definition_id)
+    first = await stack.start(version.workflow_id, channel="voice")
+    await stack.result(first)
+    await configs.activate({"limit": 2}, version.definition_id)
+    await configs.set(version, "voice", enabled=False)
+    asked = {"executionId": first.id, "fromStep": "tell"}
+    again = await stack.start_with({"rerun": asked})
+    assert await stack.result(again) == {"limit": 1}
+    assert configs.trace(again) == {"channel": "voice", "config_snapshot": {"limit": 1}}
+    elsewhere = await stack.start_with({"rerun": asked, "channel": "web"})
+    assert await stack.result(elsewhere) == {"limit": 2}
+
+
+async def test_a_rerun_is_refused_what_is_redacted(stack: Stack, configs: Configs) -> None:
+    """What came by SQL, past the command that refuses it, is redacted in the record."""
+    document = definition(step("tell", "test.echo", input={"n": "${size(config)}"}))
+    version = await stack.register(document)
+    await configs.activate({"api_key": "planted-in-config"}, version.definition_id)
+    first = await stack.start(version.workflow_id)
+    assert await stack.result(first) == {"n": 1}
+    assert configs.trace(first)["config_snapshot"] == {"api_key": "[redacted]"}
+    request = StartRequest.model_validate({"rerun": {"executionId": first.id, "fromStep": "tell"}})
+    with pytest.raises(RefusedError, match="is redacted in its record"):
+        await rerun(services(stack, configs), request)
+    handle = await stack.start_with(request.to_json())
+    error = await stack.failure(handle)
+    assert error.type == "InputError"
+    assert "is redacted in its record" in error.message
+
+
+async def test_a_secret_is_a_reference_until_a_task_gets_it(
+    stack: Stack, configs: Configs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference is on record and can be run again from; the secret is nowhere."""
+    monkeypatch.setenv("STEPLOOM_SECRET_SHOP_KEY", "planted-shop-key")
+    document = definition(step("call", "test.echo", input={"x": "${config.api_key}"}))
+    version = await stack.register(document)
+    await configs.activate({"api_key": "secret://shop-key"}, version.definition_id)
+    handle = await stack.start(version.workflow_id)
+    assert await stack.result(handle) == {"x": "[redacted]"}
+    assert configs.trace(handle)["config_snapshot"] == {"api_key": "secret://shop-key"}
+    asked = {"executionId": handle.id, "fromStep": "call"}
+    assert await stack.result(await stack.start_with({"rerun": asked})) == {"x": "[redacted]"}
+    history = await handle.fetch_history()
+    assert "planted-shop-key" not in history.to_json()
+
+
+async def test_a_child_run_has_a_configuration_of_its_own(stack: Stack, configs: Configs) -> None:
+    """That of its own workflow, not its parent's."""
+    child = await stack.register(telling())
+    parent = await stack.register(
+        definition(step("run", "core.workflow", input={"workflowId": child.workflow_id}))
+    )
+    await configs.activate({"whose": "child"}, child.definition_id)
+    await configs.activate({"whose": "parent"}, parent.definition_id)
+    assert (await stack.run(parent.workflow_id))[0] == {"whose": "child"}
+
+
+async def test_another_orgs_configuration_is_never_seen(stack: Stack, configs: Configs) -> None:
+    """Neither what it says of all, nor of channels, nor of a workflow of the same name."""
+    other = await stack.store.create_org(f"other-{uuid4().hex[:8]}")
+    document = telling()
+    ours = await stack.register(document)
+    theirs = await stack.store.register(other.id, parse_definition(document), document)
+    for data, said in (
+        ({"all": 1}, {}),
+        ({"channel": 1}, {"channel": "web"}),
+        ({"workflow": 1}, {"workflow_id": theirs.definition_id}),
+    ):
+        made = await configs.store.create(other.id, data, **said)
+        await configs.store.activate(other.id, made.id)
+    await configs.store.set_org_channel(other.id, "web", enabled=False)
+    await configs.store.set_channel(other.id, theirs.definition_id, "voice", priority=9)
+    await configs.activate({"mine": 1}, ours.definition_id)
+    assert (await stack.run(ours.workflow_id))[0] == {"mine": 1}
+    assert (await stack.run(document))[0] == {"mine": 1}
+    expected = {"all": 1, "workflow": 1}
+    handle = await stack.start(ours.workflow_id, orgId=other.slug)
+    assert await stack.result(handle) == expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ("[1]", "a configuration is a JSON object"),
+        ('{"n": 1e400}', "/n"),
+        (json.dumps({"text": "x" * 70_000}), "at most 65536 are allowed"),
+    ],
+    ids=["list", "number", "size"],
+)
+async def test_what_cannot_be_a_configuration_is_refused(
+    stack: Stack, configs: Configs, stored: str, said: str
+) -> None:
+    """However it came into the table: the run fails at once, with a sentence."""
+    version = await stack.register(telling())
+    as_administrator(
+        stack.url,
+        "INSERT INTO workflow_configs (org_id, config_type, workflow_id, version, config_data,"
+        " is_active) VALUES (%s, 'workflow', %s, 1, %s::jsonb, true)",
+        DEFAULT,
+        version.definition_id,
+        stored,
+    )
+    error, _ = await stack.run_failing(version.workflow_id)
+    assert error.type == "InputError"
+    assert said in error.message
