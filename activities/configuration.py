@@ -10,23 +10,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from definitions.configuration import config_problems
 from definitions.errors import InvalidInputError, RefusedError
 from definitions.redaction import has_redacted
+from definitions.requirements import step_requirements
+from definitions.schemas import InvalidSchemaError
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from activities.reruns import Rerun
     from definitions.configuration import ConfigStore
+    from definitions.requirements import StepRequirements
 
 
 class PinnedConfig(NamedTuple):
     """What a run is pinned to. ``channel``: the one that it is on, as far as it is offered on any.
 
-    ``webhook_url``: who is told of its end. It may refer to secrets.
+    ``webhook_url``: who is told of its end. It may refer to secrets. ``requirements``: what
+    operators have said of the fields of its steps, by their ids.
     """
 
     channel: str | None
     config: dict[str, Any]
     webhook_url: str | None
+    requirements: dict[str, StepRequirements]
 
 
 async def pin_configuration(
@@ -34,6 +39,8 @@ async def pin_configuration(
     org_id: UUID,
     definition_id: UUID,
     channel: str | None,
+    *,
+    version_id: UUID | None = None,
     rerun: Rerun | None = None,
 ) -> PinnedConfig:
     """What a run is pinned to that begins now.
@@ -43,14 +50,15 @@ async def pin_configuration(
         org_id: The run's org.
         definition_id: ``workflow_definitions.id`` of its workflow.
         channel: The channel that its start names.
+        version_id: The version that it follows.
         rerun: What it goes on from. On the same channel, the earlier run's configuration counts,
             even where the channel was disabled since. The webhook is always today's.
 
     Raises:
-        InvalidInputError: The channel is disabled, or what is stored is no configuration.
+        InvalidInputError: The channel is disabled, or what is stored cannot be used.
         RefusedError: The earlier run's configuration is redacted in its record.
     """
-    active = await configs.active_for(org_id, definition_id, channel)
+    active = await configs.active_for(org_id, definition_id, channel, version_id)
     config = active.config
     if rerun is not None and rerun.same_channel:
         earlier = await configs.pinned_by(org_id, rerun.origin.instance_id)
@@ -72,4 +80,11 @@ async def pin_configuration(
             f"the active configuration cannot be used: {sentences}",
             hint="`steploom configs list` shows what is active",
         )
-    return PinnedConfig(active.channel, config, active.webhook_url)
+    try:
+        requirements = step_requirements(active.requirements)
+    except InvalidSchemaError as error:
+        raise InvalidInputError(
+            f"the requirements of the workflow's nodes cannot be used: {error}",
+            hint="correct node_io_requirements.validation_rules",
+        ) from None
+    return PinnedConfig(active.channel, config, active.webhook_url, requirements)

@@ -142,6 +142,7 @@ class RunActivities:
             correlation_id=start.correlation_id,
             config=pinned.config or None,
             webhook_url=pinned.webhook_url,
+            requirements=pinned.requirements or None,
             reused=rerun.reused if rerun is not None else None,
             search_attributes=self._search_attributes,
             liveness_timeout=self._liveness_timeout,
@@ -178,7 +179,12 @@ class RunActivities:
     ) -> PinnedConfig:
         try:
             return await pin_configuration(
-                self._configs, org.id, version.definition_id, start.channel, rerun
+                self._configs,
+                org.id,
+                version.definition_id,
+                start.channel,
+                version_id=version.version_id,
+                rerun=rerun,
             )
         except (InvalidInputError, RefusedError) as error:
             hint = f" ({error.hint})" if error.hint else ""

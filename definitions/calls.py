@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from definitions.records import ErrorInfo, Record, RunOrigin, RunRef, StepRecord
+from definitions.requirements import StepRequirements
 from definitions.tasks import TaskSpec
 
 
@@ -114,6 +115,7 @@ class ResolvedRun(_Payload):
     """What a run is pinned to. With ``error``, the run has failed and that is on record already.
 
     ``config``: its configuration, as expressions see it. ``webhook_url``: whom its end is told.
+    ``requirements``: what operators have said of the fields of its steps, by their ids.
     ``reused``: it goes on where an earlier run stood. ``depth``: how many runs are above it.
     """
 
@@ -130,6 +132,7 @@ class ResolvedRun(_Payload):
     correlation_id: str | None = None
     config: dict[str, Any] | None = None
     webhook_url: str | None = None
+    requirements: dict[str, StepRequirements] | None = None
     reused: ReusedState | None = None
     search_attributes: bool = False
     liveness_timeout: float = 30.0

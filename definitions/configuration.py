@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from definitions.jsongate import JsonGateError, check
 from definitions.outputs import json_size
 from definitions.problems import Problem, pointer
+from definitions.requirements import FieldRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ class ActiveConfig(BaseModel):
         enabled: Whether the channel may be used: by the org, and for the workflow.
         config: The effective configuration. Whatever SQL has stored: perhaps no object.
         webhook_url: Who is told of its end.
+        requirements: What operators have said of the fields that its steps take and give.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,13 +46,18 @@ class ActiveConfig(BaseModel):
     enabled: bool = True
     config: Any = Field(default_factory=dict)
     webhook_url: str | None = None
+    requirements: list[FieldRow] = Field(default_factory=list)
 
 
 class ConfigStore(Protocol):
     """Where configurations are kept. Every method sees one org alone."""
 
     async def active_for(
-        self, org_id: UUID, workflow_id: UUID, channel: str | None
+        self,
+        org_id: UUID,
+        workflow_id: UUID,
+        channel: str | None,
+        version_id: UUID | None = None,
     ) -> ActiveConfig:
         """What counts now for a run of a workflow.
 
@@ -58,6 +65,7 @@ class ConfigStore(Protocol):
             org_id: The run's org.
             workflow_id: ``workflow_definitions.id``.
             channel: The channel that its start names. None: the enabled one of highest priority.
+            version_id: The version that it follows, whose steps' fields are asked for.
         """
         ...
 

@@ -292,6 +292,7 @@ class DefinitionWorkflow:
                 input=dict(resolved.input or {}),
                 correlation_id=resolved.correlation_id,
                 config=resolved.config,
+                requirements=resolved.requirements,
                 reused=resolved.reused,
             )
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from psycopg.types.json import Jsonb
 
 from adapters.postgres.database import dump_json
+from adapters.postgres.nodes import CHANGED
 from definitions.configuration import ActiveConfig
 from definitions.errors import InvalidInputError, NotFoundError
 from definitions.jsonvalues import storable
@@ -117,7 +118,7 @@ FROM channel_configs WHERE org_id = %(org)s ORDER BY channel
 """
 #: A channel that the org does not use is disabled for all its workflows. Without any channel, the
 #: trace will say ``web``, so that is whose configuration counts.
-_ACTIVE_FOR = """
+_ACTIVE_FOR = f"""
 WITH offered AS (
     SELECT w.channel, w.priority, w.webhook_url,
            w.is_enabled AND coalesce(o.is_active, true) AS enabled
@@ -139,10 +140,19 @@ SELECT c.channel,
            true
        ) AS enabled,
        f.webhook_url,
-       get_active_workflow_config(%(workflow)s, coalesce(c.channel, 'web')) AS config
+       get_active_workflow_config(%(workflow)s, coalesce(c.channel, 'web')) AS config,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'step_id', n.step_id, 'io', i.io_type, 'name', i.field_name, 'type', i.data_type,
+            'required', i.is_required, 'default', i.default_value, 'rules', i.validation_rules,
+            'described', i.described
+        ) ORDER BY n.position, i.io_type, i.field_name), '[]')
+        FROM workflow_nodes AS n
+        JOIN node_io_requirements AS i ON i.node_id = n.id
+        WHERE n.definition_version_id = %(version)s::uuid AND n.org_id = %(org)s
+          AND {CHANGED}) AS requirements
 FROM chosen AS c
 LEFT JOIN offered AS f ON f.channel = coalesce(c.channel, 'web')
-"""
+"""  # noqa: S608 (made of constants)
 _PINNED_BY = """
 SELECT t.config_snapshot
 FROM workflow_instances AS i
@@ -229,14 +239,23 @@ class PostgresConfigStore:
         return dict(row["config"]) if row is not None else {}
 
     async def active_for(
-        self, org_id: UUID, workflow_id: UUID, channel: str | None
+        self,
+        org_id: UUID,
+        workflow_id: UUID,
+        channel: str | None,
+        version_id: UUID | None = None,
     ) -> ActiveConfig:
         """What counts now for a run of a workflow, on the channel that its start names.
 
         Without one, or with one that is none of ours, as ``definitions.configuration`` says.
         """
         known = channel if channel in CHANNELS or channel is None else "web"
-        values = {"org": org_id, "workflow": workflow_id, "channel": known}
+        values = {
+            "org": org_id,
+            "workflow": workflow_id,
+            "channel": known,
+            "version": version_id,
+        }
         async with self._database.transaction(org_id) as connection:
             cursor = await connection.execute(_ACTIVE_FOR, values)
             row = await cursor.fetchone()

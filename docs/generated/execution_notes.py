@@ -120,6 +120,8 @@ EXECUTION_COLUMNS: dict[str, dict[str, str]] = {
         "validation_rules": "The rest of its schema.",
         "description": "What it is for.",
         "created_at": _CREATED,
+        "described": "What the task's schema says of it: what differs is an operator's word, and "
+        "stays. Null: the whole row is.",
     },
     "workflow_data_bindings": {
         "id": _ID,

@@ -50,7 +50,7 @@ async def rerun(
     definition, whole = found.definition, found.start
     check_run_input(definition.input_schema, whole.input)
     workflow = found.version.definition_id
-    await pin_configuration(services.configs, org.id, workflow, whole.channel, found)
+    await pin_configuration(services.configs, org.id, workflow, whole.channel, rerun=found)
     plan = Planned(
         definition.workflow_id, definition.version, definition.name, whole.correlation_id
     )
