@@ -41,6 +41,7 @@ async def pin_configuration(
     channel: str | None,
     *,
     version_id: UUID | None = None,
+    instance_id: UUID | None = None,
     rerun: Rerun | None = None,
 ) -> PinnedConfig:
     """What a run is pinned to that begins now.
@@ -51,6 +52,8 @@ async def pin_configuration(
         definition_id: ``workflow_definitions.id`` of its workflow.
         channel: The channel that its start names.
         version_id: The version that it follows.
+        instance_id: The run. Where it has begun on record, and nobody heard of that, what it was
+            pinned to then counts.
         rerun: What it goes on from. On the same channel, the earlier run's configuration counts,
             even where the channel was disabled since. The webhook is always today's.
 
@@ -58,9 +61,11 @@ async def pin_configuration(
         InvalidInputError: The channel is disabled, or what is stored cannot be used.
         RefusedError: The earlier run's configuration is redacted in its record.
     """
-    active = await configs.active_for(org_id, definition_id, channel, version_id)
+    active = await configs.active_for(org_id, definition_id, channel, version_id, instance_id)
     config = active.config
-    if rerun is not None and rerun.same_channel:
+    if active.recorded is not None and not has_redacted(active.recorded):
+        config = active.recorded
+    elif rerun is not None and rerun.same_channel:
         earlier = await configs.pinned_by(org_id, rerun.origin.instance_id)
         config = {} if earlier is None else earlier
         if has_redacted(config):

@@ -22,6 +22,7 @@ from definitions.errors import (
     NotFoundError,
     RefusedError,
 )
+from definitions.identity import instance_id
 from definitions.inputs import check_input
 from definitions.outputs import json_size
 from definitions.records import (
@@ -109,7 +110,7 @@ class RunActivities:
                 version = await self._find_version(start, org)
                 definition = _read_definition(version)
             _check_run_input(start, definition)
-            pinned = await self._pin_configuration(org, version, start, rerun)
+            pinned = await self._pin_configuration(request, org, version, start, rerun)
         except _StartRefusedError as refused:
             owner = org or await self._store.find_org(DEFAULT_ORG)
             found = (version, definition) if version and definition else None
@@ -175,7 +176,12 @@ class RunActivities:
             raise _StartRefusedError("InputError", f"{error.message}{hint}") from None
 
     async def _pin_configuration(
-        self, org: Organization, version: StoredVersion, start: StartRequest, rerun: Rerun | None
+        self,
+        request: ResolveRequest,
+        org: Organization,
+        version: StoredVersion,
+        start: StartRequest,
+        rerun: Rerun | None,
     ) -> PinnedConfig:
         try:
             return await pin_configuration(
@@ -184,6 +190,7 @@ class RunActivities:
                 version.definition_id,
                 start.channel,
                 version_id=version.version_id,
+                instance_id=instance_id(request.first_run_id),
                 rerun=rerun,
             )
         except (InvalidInputError, RefusedError) as error:

@@ -37,6 +37,7 @@ class ActiveConfig(BaseModel):
         enabled: Whether the channel may be used: by the org, and for the workflow.
         config: The effective configuration. Whatever SQL has stored: perhaps no object.
         webhook_url: Who is told of its end.
+        recorded: What the run was pinned to, where it has begun on record and has not ended.
         requirements: What operators have said of the fields that its steps take and give.
     """
 
@@ -46,6 +47,7 @@ class ActiveConfig(BaseModel):
     enabled: bool = True
     config: Any = Field(default_factory=dict)
     webhook_url: str | None = None
+    recorded: Any = None
     requirements: list[FieldRow] = Field(default_factory=list)
 
 
@@ -58,6 +60,7 @@ class ConfigStore(Protocol):
         workflow_id: UUID,
         channel: str | None,
         version_id: UUID | None = None,
+        instance_id: UUID | None = None,
     ) -> ActiveConfig:
         """What counts now for a run of a workflow.
 
@@ -66,6 +69,7 @@ class ConfigStore(Protocol):
             workflow_id: ``workflow_definitions.id``.
             channel: The channel that its start names. None: the enabled one of highest priority.
             version_id: The version that it follows, whose steps' fields are asked for.
+            instance_id: The run, which may have begun on record already.
         """
         ...
 

@@ -141,6 +141,12 @@ SELECT c.channel,
        ) AS enabled,
        f.webhook_url,
        get_active_workflow_config(%(workflow)s, coalesce(c.channel, 'web')) AS config,
+       (SELECT t.config_snapshot
+        FROM workflow_instances AS i
+        JOIN workflow_trace AS t ON t.id = i.trace_id AND t.created_at = i.trace_created_at
+        WHERE i.org_id = %(org)s AND i.id = %(instance)s::uuid
+          AND i.interpreter_version IS NOT NULL AND i.status IN ('running', 'suspended')
+       ) AS recorded,
        (SELECT coalesce(jsonb_agg(jsonb_build_object(
             'step_id', n.step_id, 'io', i.io_type, 'name', i.field_name, 'type', i.data_type,
             'required', i.is_required, 'default', i.default_value, 'rules', i.validation_rules,
@@ -244,6 +250,7 @@ class PostgresConfigStore:
         workflow_id: UUID,
         channel: str | None,
         version_id: UUID | None = None,
+        instance_id: UUID | None = None,
     ) -> ActiveConfig:
         """What counts now for a run of a workflow, on the channel that its start names.
 
@@ -255,6 +262,7 @@ class PostgresConfigStore:
             "workflow": workflow_id,
             "channel": known,
             "version": version_id,
+            "instance": instance_id,
         }
         async with self._database.transaction(org_id) as connection:
             cursor = await connection.execute(_ACTIVE_FOR, values)

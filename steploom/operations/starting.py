@@ -153,6 +153,8 @@ async def start(
                 before.execution_id, before.first_run_id, before.workflow_id, before.version,
                 org.slug, url, existing=True,
             )  # fmt: skip
+    workflow = definition_id(org.id, plan.workflow_id)
+    await pin_configuration(services.configs, org.id, workflow, request.channel)
     execution_id = execution_id or new_execution_id(plan.workflow_id)
     return await begin(services, org, request, plan, execution_id=execution_id, digest=digest)
 
@@ -172,8 +174,6 @@ async def _plan(
         if report.definition is None:
             raise InvalidDocumentError(report.problems)
     check_run_input(document.get("inputSchema"), request.input)
-    workflow = definition_id(org.id, document["workflowId"])
-    await pin_configuration(services.configs, org.id, workflow, request.channel)
     return Planned(
         document["workflowId"], document["version"], document["name"], request.correlation_id
     )

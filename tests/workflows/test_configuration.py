@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import pytest
 
+from activities.registry import TaskRegistry
+from activities.runs import RunActivities
 from adapters.postgres.configs import PostgresConfigStore
+from adapters.postgres.recorder import PostgresRecorder
+from definitions.calls import ResolveRequest
 from definitions.errors import InvalidInputError, RefusedError
 from definitions.start import StartRequest
 from definitions.validation.api import parse_definition
@@ -154,6 +159,53 @@ async def test_a_channel_that_the_org_does_not_use_is_refused(
     await configs.store.set_org_channel(DEFAULT, "efax", enabled=False)
     error, _ = await stack.run_failing(version.workflow_id, channel="efax")
     assert "the channel efax is disabled" in error.message
+
+
+async def test_an_idempotent_start_finds_its_run_on_a_channel_that_was_disabled(
+    stack: Stack, configs: Configs
+) -> None:
+    """What was started is found, whatever may be started now."""
+    version = await stack.register(telling())
+    request = StartRequest(
+        workflow_id=version.workflow_id, channel="voice", idempotency_key=uuid4().hex
+    )
+    first = await start(services(stack, configs), request)
+    await stack.result(stack.client.get_workflow_handle(first.execution_id))
+    await configs.set(version, "voice", enabled=False)
+    again = await start(services(stack, configs), request)
+    assert (again.existing, again.execution_id) == (True, first.execution_id)
+
+
+async def test_a_beginning_that_is_repeated_is_the_same(stack: Stack, configs: Configs) -> None:
+    """A worker that dies after it has written, and before it has answered, changes nothing."""
+    version = await stack.register(telling())
+    await configs.activate({"limit": 1}, version.definition_id)
+    recorder = PostgresRecorder(stack.database)
+    runs = RunActivities(
+        stack.store,
+        stack.reader,
+        configs.store,
+        recorder,
+        TaskRegistry(),
+        search_attributes=False,
+        liveness_timeout=30,
+        history_limit=3000,
+    )
+    request = ResolveRequest(
+        start={"workflowId": version.workflow_id, "channel": "voice"},
+        execution_id=uuid4().hex,
+        first_run_id=uuid4().hex,
+        started_at=datetime.now(UTC),
+        interpreter_version=1,
+    )
+    first = await runs.resolve(request)
+    await configs.activate({"limit": 2}, version.definition_id)
+    await configs.set(version, "voice", enabled=False)
+    again = await runs.resolve(request)
+    assert first.config == again.config == {"limit": 1}
+    other = await runs.resolve(request.model_copy(update={"first_run_id": uuid4().hex}))
+    assert other.error is not None
+    await recorder.close()
 
 
 async def test_a_run_that_continues_keeps_its_configuration(stack: Stack, configs: Configs) -> None:
