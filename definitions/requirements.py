@@ -35,7 +35,7 @@ class FieldRow(BaseModel):
     required: bool = False
     default: Any = None
     rules: Any = None
-    described: dict[str, Any] | None = None
+    described: Any = None
 
 
 class FieldRules(BaseModel):
@@ -87,7 +87,7 @@ def _says(rules: FieldRules) -> bool:
 
 
 def _add(row: FieldRow, rules: FieldRules) -> None:
-    said = row.described or {}
+    said = row.described if isinstance(row.described, dict) else {}
     schema: JsonObject = {}
     if row.type is not None and row.type != said.get("type"):
         schema["type"] = row.type

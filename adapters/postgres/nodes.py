@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adapters.postgres.database import Connection
     from definitions.tasks import TaskSpec
 
-_SAID_REQUIRED = "(i.described ->> 'required')::boolean"
+_SAID_REQUIRED = """(i.described @> '{"required": true}')"""
 _SAID_DEFAULT = "nullif(i.described -> 'default', 'null')"
 _SAID_RULES = "nullif(i.described -> 'rules', 'null')"
 #: Whether somebody has said of the field ``i`` what its task's schemas do not say.

@@ -155,3 +155,14 @@ async def test_rules_that_are_none_refuse_the_run(stack: Stack, rules: dict[str,
     error, record = await stack.run_failing(version.workflow_id)
     assert (error.type, record.steps) == ("InputError", [])
     assert "the requirements of the workflow's nodes cannot be used" in error.message
+
+
+async def test_whatever_stands_in_a_row_a_run_begins_or_says_why_not(stack: Stack) -> None:
+    """Also where somebody has overwritten what the schemas say."""
+    version = await stack.register(definition(step("a", "test.echo")))
+    for said in ([1], "text", {"required": "maybe", "rules": 7, "type": [1]}, {"default": None}):
+        say(stack, version, "a", "n", described=json.dumps(said), validation_rules=[1])
+        assert (await stack.run(version.workflow_id, {"n": 1}))[0] == {"n": 1}
+    say(stack, version, "a", "n", data_type="no such type")
+    error, _ = await stack.run_failing(version.workflow_id, {"n": 1})
+    assert error.type == "InputError"
