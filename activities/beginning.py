@@ -26,6 +26,7 @@ from definitions.walk import asks_people
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from activities.configuration import PinnedConfig
     from activities.reruns import Rerun
     from definitions.calls import ResolveRequest
     from definitions.document import Definition
@@ -51,6 +52,7 @@ class Beginning:
     definition: Definition | None
     rerun: Rerun | None = None
     named: str = UNKNOWN
+    pinned: PinnedConfig | None = None
 
     @property
     def ref(self) -> RunRef:
@@ -94,6 +96,8 @@ class Beginning:
 
     def _started(self) -> RunStarted:
         start, version, request = self.start, self.version, self.request
+        pinned = self.pinned
+        channel = start.channel if start else None
         return RunStarted(
             ref=self.ref,
             definition_id=version.definition_id if version else None,
@@ -102,7 +106,9 @@ class Beginning:
             input=start.input if start is not None else {},
             started_at=request.started_at,
             correlation_id=start.correlation_id if start else None,
-            channel=start.channel if start else None,
+            channel=channel or (pinned.channel if pinned else None),
+            # Not absent: what is active would be taken then, as it stands.
+            config_snapshot=pinned.config if pinned else {},
             external_id=start.external_id if start else None,
             user_id=start.user_id if start else None,
             idempotency_key=start.idempotency_key if start else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from definitions.configuration import stored_config
 from definitions.records import (
     ActionRecord,
     AuditEvent,
@@ -15,6 +16,7 @@ from definitions.records import (
     PublishedRecord,
     StepRecord,
     TransitionRecord,
+    WebhookRecord,
 )
 from definitions.statuses import StepStatus
 
@@ -68,6 +70,7 @@ class FilteringRecorder:
         return started.model_copy(
             update={
                 "input": self._redactor.stored(started.input),
+                "config_snapshot": stored_config(started.config_snapshot, self._redactor),
                 "metadata": self._redactor.stored(started.metadata),
             }
         )
@@ -93,6 +96,8 @@ class FilteringRecorder:
             case PublishedRecord():
                 # It is going to be sent, so its members are what the author meant; secrets are not.
                 changes = {"envelope": self._redactor.without_secrets(record.envelope)}
+            case WebhookRecord():
+                changes = {"data": stored(record.data)}
             case CompensationRecord():
                 pass
         return record.model_copy(update=changes) if changes else record

@@ -54,14 +54,35 @@ class HttpResponse(BaseModel):
 
 def http_task(allow: Iterable[str] = ()) -> Callable[..., Coroutine[Any, Any, HttpResponse]]:
     """The task. ``allow``: hosts, addresses or networks that may be reached although private."""
-    guard = _Guard(allow)
+    sender = HttpSender(allow)
 
     @task("core.http", description="Sends one HTTP request.")
     async def http(request: HttpRequest) -> HttpResponse:
         """Sends one HTTP request."""
-        return await _send(request, guard)
+        return await sender.send(request)
 
     return http
+
+
+class HttpSender:
+    """Sends requests under the guard. ``allow`` as of ``http_task``."""
+
+    def __init__(self, allow: Iterable[str] = ()) -> None:
+        self._guard = _Guard(allow)
+
+    async def send(
+        self, request: HttpRequest, *, redirects: bool = True, seconds: float = REQUEST_TIMEOUT
+    ) -> HttpResponse:
+        """The response, where its status is a good one. ``seconds``: for the whole request.
+
+        Raises:
+            TaskError: ``HttpError``, or ``PayloadTooLarge``.
+        """
+        with WATCHED.get().request(request.method.upper(), request.url) as watched:
+            client = _client(self._guard, redirects=redirects)
+            response, body = await _exchange(request, client, watched.headers, seconds)
+            watched.answered(response.status_code)
+        return _checked(request, response, body)
 
 
 class _Guard:
@@ -144,7 +165,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-def _client(guard: _Guard) -> httpx.AsyncClient:
+def _client(guard: _Guard, *, redirects: bool) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(retries=0, trust_env=False)
     # httpx has no setting for the network backend of its pool; httpcore, which makes it, has.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
@@ -154,21 +175,14 @@ def _client(guard: _Guard) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=transport,
         trust_env=False,
-        follow_redirects=True,
+        follow_redirects=redirects,
         max_redirects=MAX_REDIRECTS,
         timeout=REQUEST_TIMEOUT,
     )
 
 
-async def _send(request: HttpRequest, guard: _Guard) -> HttpResponse:
-    with WATCHED.get().request(request.method.upper(), request.url) as watched:
-        response, body = await _exchange(request, guard, watched.headers)
-        watched.answered(response.status_code)
-    return _checked(request, response, body)
-
-
 async def _exchange(
-    request: HttpRequest, guard: _Guard, trace: Mapping[str, str]
+    request: HttpRequest, client: httpx.AsyncClient, trace: Mapping[str, str], seconds: float
 ) -> tuple[httpx.Response, bytes]:
     given = {name.lower() for name in request.headers}
     ours = {name: value for name, value in trace.items() if name not in given}
@@ -179,8 +193,8 @@ async def _exchange(
         content["json"] = request.body
     try:
         async with (
-            asyncio.timeout(REQUEST_TIMEOUT),
-            _client(guard) as client,
+            asyncio.timeout(seconds),
+            client,
             client.stream(
                 request.method.upper(),
                 request.url,
@@ -191,7 +205,7 @@ async def _exchange(
         ):
             body = await _read(response)
     except TimeoutError:
-        message = f"{request.method} {request.url} took longer than {REQUEST_TIMEOUT:g} seconds"
+        message = f"{request.method} {request.url} took longer than {seconds:g} seconds"
         raise TaskError(message, type="HttpError", code="timeout") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
         raise TaskError(str(error), type="HttpError", code="request", retryable=False) from None

@@ -28,7 +28,8 @@ _MOST_RERUNS = 100
 class Rerun(NamedTuple):
     """A rerun, ready to begin. ``start`` has everything that the earlier run had and this left out.
 
-    ``version`` and ``definition`` are those that the earlier run was pinned to.
+    ``version`` and ``definition`` are those that the earlier run was pinned to. ``same_channel``:
+    it is on the earlier run's channel, and so takes its configuration, too.
     """
 
     start: StartRequest
@@ -36,6 +37,7 @@ class Rerun(NamedTuple):
     definition: Definition
     reused: ReusedState
     origin: RunOrigin
+    same_channel: bool = True
 
 
 async def prepare_rerun(
@@ -77,7 +79,8 @@ async def prepare_rerun(
         path=step_id,
         iteration=1,
     )
-    return Rerun(whole, version, definition, reused, origin)
+    same_channel = start.channel in (None, instance.channel)
+    return Rerun(whole, version, definition, reused, origin, same_channel)
 
 
 async def _reused(

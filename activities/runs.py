@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from activities.beginning import UNKNOWN, Beginning
+from activities.configuration import PinnedConfig, pin_configuration
 from activities.recording import write_record
 from activities.reruns import prepare_rerun
 from definitions.calls import ResolvedRun, ResolveRequest
 from definitions.document import Definition
-from definitions.errors import ConflictError, InvalidDocumentError, NotFoundError, RefusedError
+from definitions.errors import (
+    ConflictError,
+    InvalidDocumentError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+)
+from definitions.identity import instance_id
 from definitions.inputs import check_input
 from definitions.outputs import json_size
 from definitions.records import (
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
 
     from activities.registry import TaskRegistry
     from activities.reruns import Rerun
+    from definitions.configuration import ConfigStore
     from definitions.ports import (
         DefinitionStore,
         Organization,
@@ -60,6 +69,7 @@ class RunActivities:
         self,
         store: DefinitionStore,
         reader: RunReader,
+        configs: ConfigStore,
         recorder: Recorder,
         registry: TaskRegistry,
         *,
@@ -69,6 +79,7 @@ class RunActivities:
     ) -> None:
         self._store = store
         self._reader = reader
+        self._configs = configs
         self._recorder = recorder
         self._registry = registry
         self._search_attributes = search_attributes
@@ -100,17 +111,18 @@ class RunActivities:
                 version = await self._find_version(start, org)
                 definition = _read_definition(version)
             _check_run_input(start, definition)
+            pinned = await self._pin_configuration(request, org, version, start, rerun)
         except _StartRefusedError as refused:
             owner = org or await self._store.find_org(DEFAULT_ORG)
-            pinned = (version, definition) if version and definition else None
-            await self._write_refused(request, start, owner.id, refused.info, pinned)
+            found = (version, definition) if version and definition else None
+            await self._write_refused(request, start, owner.id, refused.info, found)
             return ResolvedRun(
                 error=refused.info,
                 org=owner.slug,
                 workflow_id=_named_workflow(request.start),
                 search_attributes=self._search_attributes,
             )
-        begins = Beginning(request, org.id, start, version, definition, rerun)
+        begins = Beginning(request, org.id, start, version, definition, rerun, pinned=pinned)
         ref = begins.ref
         await write_record(self._recorder, begins.batch())
         catalogue = self._registry.specs()
@@ -130,6 +142,9 @@ class RunActivities:
             ],
             input=start.input,
             correlation_id=start.correlation_id,
+            config=pinned.config or None,
+            webhook_url=pinned.webhook_url,
+            requirements=pinned.requirements or None,
             reused=rerun.reused if rerun is not None else None,
             search_attributes=self._search_attributes,
             liveness_timeout=self._liveness_timeout,
@@ -161,6 +176,28 @@ class RunActivities:
             hint = f" ({error.hint})" if error.hint else ""
             raise _StartRefusedError("InputError", f"{error.message}{hint}") from None
 
+    async def _pin_configuration(
+        self,
+        request: ResolveRequest,
+        org: Organization,
+        version: StoredVersion,
+        start: StartRequest,
+        rerun: Rerun | None,
+    ) -> PinnedConfig:
+        try:
+            return await pin_configuration(
+                self._configs,
+                org.id,
+                version.definition_id,
+                start.channel,
+                version_id=version.version_id,
+                instance_id=instance_id(request.first_run_id),
+                rerun=rerun,
+            )
+        except (InvalidInputError, RefusedError) as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise _StartRefusedError("InputError", f"{error.message}{hint}") from None
+
     async def _find_version(self, start: StartRequest, org: Organization) -> StoredVersion:
         if start.definition is not None:
             try:
@@ -182,9 +219,9 @@ class RunActivities:
         start: StartRequest | None,
         org: UUID,
         error: ErrorInfo,
-        pinned: tuple[StoredVersion, Definition] | None,
+        found: tuple[StoredVersion, Definition] | None,
     ) -> None:
-        version, definition = pinned or (None, None)
+        version, definition = found or (None, None)
         named = _named_workflow(request.start)
         begins = Beginning(request, org, start, version, definition, named=named)
         await write_record(self._recorder, begins.refused(error))

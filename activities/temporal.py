@@ -1,4 +1,4 @@
-"""The activities as Temporal sees them: one for every task, and three of our own.
+"""The activities as Temporal sees them: one for every task, and four of our own.
 
 Tasks share one dynamic activity, so the activity's type in Temporal's UI is the task's id, and a
 task that nobody serves is an answer (``UnknownTask``) rather than a run that waits for ever.
@@ -22,15 +22,21 @@ from temporalio.exceptions import ApplicationError
 
 from activities.attempt import AttemptInfo, AttemptRunner, Failure
 from activities.watching import WATCHED, NoTelemetry
-from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope
+from definitions.calls import FailureDetails, ResolveRequest, TaskEnvelope, WebhookCall
 from definitions.errors import TaskError
-from definitions.names import ATTEMPTS_ACTIVITY, RECORD_ACTIVITY, RESOLVE_ACTIVITY
+from definitions.names import (
+    ATTEMPTS_ACTIVITY,
+    RECORD_ACTIVITY,
+    RESOLVE_ACTIVITY,
+    WEBHOOK_ACTIVITY,
+)
 from definitions.records import RecordBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from activities.runs import RunActivities
+    from activities.webhooks import Webhooks
     from definitions.ports import Telemetry, WatchedAttempt
     from definitions.redaction import Redactor
 
@@ -49,6 +55,7 @@ class Activities:
         self,
         attempts: AttemptRunner,
         runs: RunActivities,
+        webhooks: Webhooks,
         redactor: Redactor,
         *,
         identity: str,
@@ -56,13 +63,14 @@ class Activities:
     ) -> None:
         self._attempts = attempts
         self._runs = runs
+        self._webhooks = webhooks
         self._redactor = redactor
         self._identity = identity
         self._telemetry = telemetry or NoTelemetry()
 
     def all(self) -> list[Callable[..., Any]]:
         """What a Temporal worker is given."""
-        return [self.run_task, self.resolve, self.record, self.attempts]
+        return [self.run_task, self.resolve, self.record, self.attempts, self.webhook]
 
     @activity.defn(dynamic=True)
     async def run_task(self, arguments: Sequence[RawValue]) -> Any:
@@ -95,15 +103,7 @@ class Activities:
         except Failure as failure:
             watched.failed(failure.info)
             _log_failure(failure, envelope, attempt)
-            details = FailureDetails(
-                code=failure.info.code, details=failure.info.details, attempt=attempt.number
-            )
-            raise ApplicationError(
-                failure.info.message,
-                details.to_json(),
-                type=failure.info.type,
-                non_retryable=not failure.retryable,
-            ) from self._tellable(failure.__cause__)
+            raise _as_temporal_says(failure, attempt.number) from self._tellable(failure.__cause__)
 
     def _tellable(self, cause: BaseException | None) -> BaseException | None:
         """The cause, unless something in its chain must not, or cannot, stand in a history."""
@@ -129,6 +129,15 @@ class Activities:
     async def record(self, batch: dict[str, Any]) -> None:
         """Writes what a run has kept."""
         await self._runs.record(RecordBatch.model_validate(batch))
+
+    @activity.defn(name=WEBHOOK_ACTIVITY)
+    async def webhook(self, call: dict[str, Any]) -> None:
+        """Tells a webhook that a run has ended."""
+        number = activity.info().attempt
+        try:
+            await self._webhooks.deliver(WebhookCall.model_validate(call), number)
+        except Failure as failure:
+            raise _as_temporal_says(failure, number) from None
 
     @activity.defn(name=ATTEMPTS_ACTIVITY)
     async def attempts(self, activity_id: str) -> int | None:
@@ -159,6 +168,17 @@ class Activities:
             if not page.next_page_token:
                 return None
             request.next_page_token = page.next_page_token
+
+
+def _as_temporal_says(failure: Failure, attempt: int) -> ApplicationError:
+    info = failure.info
+    details = FailureDetails(code=info.code, details=info.details, attempt=attempt)
+    return ApplicationError(
+        info.message,
+        details.to_json(),
+        type=info.type,
+        non_retryable=not failure.retryable,
+    )
 
 
 def _bind_logs(envelope: TaskEnvelope, attempt: AttemptInfo) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from definitions.records import ErrorInfo, Record, RunOrigin, RunRef, StepRecord
+from definitions.requirements import StepRequirements
 from definitions.tasks import TaskSpec
 
 
@@ -52,6 +53,18 @@ class FailureDetails(_Payload):
     code: str | None = None
     details: JsonValue = None
     attempt: int | None = None
+
+
+class WebhookCall(_Payload):
+    """Whom a run's end is told. The rest is on record by then.
+
+    ``url`` may refer to secrets. ``seq`` is the number of what is recorded of the call.
+    """
+
+    ref: RunRef
+    org: str
+    url: str
+    seq: int
 
 
 class ChildMemo(_Payload):
@@ -103,6 +116,8 @@ class ResolveRequest(_Payload):
 class ResolvedRun(_Payload):
     """What a run is pinned to. With ``error``, the run has failed and that is on record already.
 
+    ``config``: its configuration, as expressions see it. ``webhook_url``: whom its end is told.
+    ``requirements``: what operators have said of the fields of its steps, by their ids.
     ``reused``: it goes on where an earlier run stood. ``depth``: how many runs are above it.
     """
 
@@ -117,6 +132,9 @@ class ResolvedRun(_Payload):
     tasks: list[TaskSpec] = Field(default_factory=list)
     input: dict[str, Any] | None = None
     correlation_id: str | None = None
+    config: dict[str, Any] | None = None
+    webhook_url: str | None = None
+    requirements: dict[str, StepRequirements] | None = None
     reused: ReusedState | None = None
     search_attributes: bool = False
     liveness_timeout: float = 30.0

@@ -23,7 +23,9 @@ MAX_EXPRESSION_LENGTH = 1_500
 MAX_NESTED_MACROS = 4
 
 #: Names that every expression of a step can use.
-STEP_NAMES = frozenset({"input", "data", "variables", "steps", "workflow", "status", "error"})
+STEP_NAMES = frozenset(
+    {"input", "data", "variables", "steps", "workflow", "config", "status", "error"}
+)
 #: A step's ``output`` mapping and the conditions of its ``next``.
 AFTER_STEP_NAMES = STEP_NAMES | {"output"}
 #: Everything of a step with ``forEach`` that runs once for each item.

@@ -10,6 +10,7 @@ TASK_QUEUE = "steploom"
 RESOLVE_ACTIVITY = "steploom.resolve"
 RECORD_ACTIVITY = "steploom.record"
 ATTEMPTS_ACTIVITY = "steploom.attempts"
+WEBHOOK_ACTIVITY = "steploom.webhook"
 
 UPDATE_DECIDE = "decide"
 UPDATE_PAUSE = "pause"

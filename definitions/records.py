@@ -197,6 +197,16 @@ class PublishedRecord(_Record):
     envelope: dict[str, Any]
 
 
+class WebhookRecord(_Record):
+    """What came of telling a webhook that the run has ended: ``data`` says how, or why not."""
+
+    kind: Literal["webhook"] = "webhook"
+    seq: int
+    outcome: Literal["delivered", "failed"]
+    occurred_at: datetime
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 Record = Annotated[
     StepRecord
     | TransitionRecord
@@ -204,7 +214,8 @@ Record = Annotated[
     | InstanceRecord
     | AuditEvent
     | ActionRecord
-    | PublishedRecord,
+    | PublishedRecord
+    | WebhookRecord,
     Field(discriminator="kind"),
 ]
 
@@ -262,6 +273,7 @@ class RunStarted(_Record):
 
     ``definition_id`` and ``version_id`` are absent where no definition could be found.
     ``payloads`` are the big values that a rerun takes over.
+    ``config_snapshot`` is the configuration that it is pinned to, absent where it has none yet.
     """
 
     ref: RunRef
@@ -273,6 +285,7 @@ class RunStarted(_Record):
     correlation_id: str | None = None
     trigger_event_id: UUID | None = None
     channel: str | None = None
+    config_snapshot: dict[str, JsonValue] | None = None
     external_id: str | None = None
     user_id: str | None = None
     idempotency_key: str | None = None

@@ -198,13 +198,16 @@ class ConfigView(_View):
 
 
 class ChannelView(_View):
-    """A channel as a workflow is offered on it. The highest ``priority`` is the default one."""
+    """A channel as a workflow is offered on it. The highest ``priority`` is the default one.
 
-    workflow_id: UUID
-    workflow_name: str
+    Without a workflow: what the org says of the channel for all of them.
+    """
+
+    workflow_id: UUID | None = None
+    workflow_name: str | None = None
     channel: str
     enabled: bool
-    priority: int
+    priority: int = 0
     webhook_url: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     updated_at: datetime

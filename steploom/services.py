@@ -25,6 +25,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from temporalio.client import Client, Interceptor
 
+    from adapters.postgres.configs import PostgresConfigStore
     from adapters.postgres.definitions import PostgresDefinitionStore
     from adapters.postgres.reader import PostgresReader
 
@@ -107,6 +108,7 @@ class Services:
     _client: Client | None = None
     _store: PostgresDefinitionStore | None = None
     _reader: PostgresReader | None = None
+    _configs: PostgresConfigStore | None = None
 
     @property
     def client(self) -> Client:
@@ -128,6 +130,13 @@ class Services:
         if self._reader is None:
             raise AssertionError("Postgres was not opened")
         return self._reader
+
+    @property
+    def configs(self) -> PostgresConfigStore:
+        """Configurations and channels."""
+        if self._configs is None:
+            raise AssertionError("Postgres was not opened")
+        return self._configs
 
     def run_url(self, execution_id: str, run_id: str | None) -> str | None:
         """The page of a run in Temporal's UI, where that has an address."""
@@ -151,17 +160,18 @@ async def open_services(
         SteploomError: The database has another schema than this code works with.
     """
     async with AsyncExitStack() as exits:
-        store = reader = client = None
+        store = reader = configs = client = None
         if "postgres" in needs:
-            store, reader = await _open_postgres(settings, exits)
+            store, reader, configs = await _open_postgres(settings, exits)
         if "temporal" in needs:
             client = await open_temporal(settings, _traced(exits))
-        yield Services(settings, client, store, reader)
+        yield Services(settings, client, store, reader, configs)
 
 
 async def _open_postgres(
     settings: Settings, exits: AsyncExitStack
-) -> tuple[PostgresDefinitionStore, PostgresReader]:
+) -> tuple[PostgresDefinitionStore, PostgresReader, PostgresConfigStore]:
+    from adapters.postgres.configs import PostgresConfigStore  # noqa: PLC0415 (as below)
     from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
@@ -170,7 +180,11 @@ async def _open_postgres(
     database = Database(database_url(settings), pool_size=_POOL_SIZE)
     await exits.enter_async_context(database)
     await check_schema(database)
-    return PostgresDefinitionStore(database), PostgresReader(database)
+    return (
+        PostgresDefinitionStore(database),
+        PostgresReader(database),
+        PostgresConfigStore(database),
+    )
 
 
 def _traced(exits: AsyncExitStack) -> Sequence[Interceptor]:

@@ -29,6 +29,8 @@ _RECORDS: TypeAdapter[list[Record]] = TypeAdapter(list[Record])
 #: run has what it needs of it in its state.
 _MAX_START_BYTES = 64 * 1024
 _LONG = ("input", "definition", "metadata")
+#: What the state has by itself.
+_IN_STATE: dict[str, Any] = {"input": None, "reused": None, "config": {}, "requirements": {}}
 
 
 class TakenUp(NamedTuple):
@@ -46,7 +48,7 @@ def hand_on(
     return [
         _short(start),
         {
-            "run": run.model_copy(update={"input": None, "reused": None}).to_json(),
+            "run": run.model_copy(update=_IN_STATE).to_json(),
             "state": pack_state(state),
             "records": [record.to_json() for record in records],
         },

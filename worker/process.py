@@ -26,6 +26,12 @@ from activities.runs import RunActivities
 from activities.secrets import Secrets
 from activities.temporal import Activities
 from adapters.payloads.opening import open_payloads
+from activities.http import HttpSender
+from activities.runs import RunActivities
+from activities.secrets import Secrets
+from activities.temporal import Activities
+from activities.webhooks import Webhooks
+from adapters.postgres.configs import PostgresConfigStore
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.open_runs import OpenRuns
@@ -64,6 +70,7 @@ PASSED_THROUGH = (
     "worker.external_tasks",  # keeps no state at all
     "worker.temporal_host",  # keeps no state of its own outside a run
     "worker.child_runs",  # the same
+    "worker.webhooks",  # the same
     "worker.messages",  # the same
     "worker.ordered_waits",  # the same
     "cel_expr_python",  # a native module cannot be loaded twice
@@ -151,6 +158,7 @@ async def open_worker(
             runs = RunActivities(
                 store,
                 reader,
+                PostgresConfigStore(database),
                 filtering,
                 registry,
                 search_attributes=search_attributes,
@@ -162,7 +170,11 @@ async def open_worker(
                 registry, filtering, executor, secrets, redactor, payloads=payloads
             )
             observer = telemetry.observer if telemetry is not None else None
-            activities = Activities(attempts, runs, redactor, identity=name, telemetry=observer)
+            sender = HttpSender(settings.http_allow)
+            webhooks = Webhooks(reader, filtering, sender, secrets, redactor)
+            activities = Activities(
+                attempts, runs, webhooks, redactor, identity=name, telemetry=observer
+            )
             worker = Worker(
                 client,
                 task_queue=settings.task_queue,

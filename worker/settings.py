@@ -94,8 +94,8 @@ class Settings(BaseSettings):
     )
     http_allow: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
-        description="Hosts or networks (CIDR) that core.http may reach although they are "
-        "private, separated by commas.",
+        description="Hosts or networks (CIDR) that core.http and webhooks may reach although they "
+        "are private, separated by commas.",
     )
     secrets_dir: Path | None = Field(
         default=None,

@@ -49,6 +49,7 @@ with workflow.unsafe.imports_passed_through():
     from worker.messages import decode, read_message, read_reason
     from worker.progress import progress
     from worker.temporal_host import TemporalHost
+    from worker.webhooks import tell_end
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,6 +76,7 @@ class DefinitionWorkflow:
         self._plan: Plan | None = None
         self._resolved: ResolvedRun | None = None
         self._shown: dict[str, str] = {}
+        self._told_end = False
         #: Events that came before the run was set up.
         self._early: list[EventMessage] = []
         # Taken up here and not in ``run``, so that a decision which arrives with the first task of
@@ -273,6 +275,8 @@ class DefinitionWorkflow:
                 started_at=origin.started_at,
                 input=dict(resolved.input or {}),
                 correlation_id=resolved.correlation_id,
+                config=resolved.config,
+                requirements=resolved.requirements,
                 reused=resolved.reused,
             )
         )
@@ -332,6 +336,7 @@ class DefinitionWorkflow:
                 continue
         state = work.result()
         self._show_progress()
+        await self._tell_end(state)
         return _result(state)
 
     async def _crashed(self, error: Exception) -> None:
@@ -340,6 +345,14 @@ class DefinitionWorkflow:
             return
         self._interpreter.crash(f"{type(error).__name__}: {error}")
         await self._host.flush(main_path=True)
+        await self._tell_end(self._interpreter.state)
+
+    async def _tell_end(self, state: RunState) -> None:
+        """Has the webhook called that the run was pinned to, once all of the run is on record."""
+        resolved = self._resolved
+        if resolved is not None and resolved.webhook_url is not None and not self._told_end:
+            self._told_end = True
+            await tell_end(state, url=resolved.webhook_url, org=resolved.org or "")
 
     def _cancel(self) -> None:
         """Ends the run as cancelled; what the caller said of it goes on record."""

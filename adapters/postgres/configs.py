@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from psycopg.types.json import Jsonb
 
 from adapters.postgres.database import dump_json
+from adapters.postgres.nodes import CHANGED
+from definitions.configuration import ActiveConfig
 from definitions.errors import InvalidInputError, NotFoundError
 from definitions.jsonvalues import storable
 from definitions.views import ChannelView, ConfigView
@@ -103,6 +105,66 @@ JOIN workflow_definitions AS d ON d.id = c.workflow_id
 WHERE c.org_id = %(org)s AND (%(workflow)s::uuid IS NULL OR c.workflow_id = %(workflow)s)
 ORDER BY d.workflow_id, c.priority DESC, c.channel
 """
+_SET_ORG_CHANNEL = """
+INSERT INTO channel_configs AS c (org_id, channel, is_active, config_data, created_by)
+SELECT %(org)s, %(channel)s::workflow_channel, %(enabled)s, %(data)s,
+       (SELECT id FROM users WHERE org_id = %(org)s AND name = %(actor)s)
+ON CONFLICT (org_id, channel) DO UPDATE SET
+    is_active = excluded.is_active, config_data = excluded.config_data, updated_at = now()
+"""
+_ORG_CHANNELS = """
+SELECT channel, is_active AS enabled, config_data AS data, updated_at
+FROM channel_configs WHERE org_id = %(org)s ORDER BY channel
+"""
+#: A channel that the org does not use is disabled for all its workflows. Without any channel, the
+#: trace will say ``web``, so that is whose configuration counts.
+_ACTIVE_FOR = f"""
+WITH offered AS (
+    SELECT w.channel, w.priority, w.webhook_url,
+           w.is_enabled AND coalesce(o.is_active, true) AS enabled
+    FROM workflow_channel_configs AS w
+    LEFT JOIN channel_configs AS o ON o.org_id = w.org_id AND o.channel = w.channel
+    WHERE w.org_id = %(org)s AND w.workflow_id = %(workflow)s
+), chosen AS (
+    SELECT coalesce(
+        %(channel)s::workflow_channel,
+        (SELECT f.channel FROM offered AS f WHERE f.enabled
+         ORDER BY f.priority DESC, f.channel LIMIT 1)
+    ) AS channel
+)
+SELECT c.channel,
+       coalesce(
+           f.enabled,
+           (SELECT o.is_active FROM channel_configs AS o
+            WHERE o.org_id = %(org)s AND o.channel = coalesce(c.channel, 'web')),
+           true
+       ) AS enabled,
+       f.webhook_url,
+       get_active_workflow_config(%(workflow)s, coalesce(c.channel, 'web')) AS config,
+       (SELECT t.config_snapshot
+        FROM workflow_instances AS i
+        JOIN workflow_trace AS t ON t.id = i.trace_id AND t.created_at = i.trace_created_at
+        WHERE i.org_id = %(org)s AND i.id = %(instance)s::uuid
+          AND i.interpreter_version IS NOT NULL AND i.status IN ('running', 'suspended')
+       ) AS recorded,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'step_id', n.step_id, 'io', i.io_type, 'name', i.field_name, 'type', i.data_type,
+            'required', i.is_required, 'default', i.default_value, 'rules', i.validation_rules,
+            'described', i.described
+        ) ORDER BY n.position, i.io_type, i.field_name), '[]')
+        FROM workflow_nodes AS n
+        JOIN node_io_requirements AS i ON i.node_id = n.id
+        WHERE n.definition_version_id = %(version)s::uuid AND n.org_id = %(org)s
+          AND {CHANGED}) AS requirements
+FROM chosen AS c
+LEFT JOIN offered AS f ON f.channel = coalesce(c.channel, 'web')
+"""  # noqa: S608 (made of constants)
+_PINNED_BY = """
+SELECT t.config_snapshot
+FROM workflow_instances AS i
+JOIN workflow_trace AS t ON t.id = i.trace_id AND t.created_at = i.trace_created_at
+WHERE i.org_id = %(org)s AND i.id = %(instance)s
+"""
 
 
 class PostgresConfigStore:
@@ -182,6 +244,39 @@ class PostgresConfigStore:
             row = await cursor.fetchone()
         return dict(row["config"]) if row is not None else {}
 
+    async def active_for(
+        self,
+        org_id: UUID,
+        workflow_id: UUID,
+        channel: str | None,
+        version_id: UUID | None = None,
+        instance_id: UUID | None = None,
+    ) -> ActiveConfig:
+        """What counts now for a run of a workflow, on the channel that its start names.
+
+        Without one, or with one that is none of ours, as ``definitions.configuration`` says.
+        """
+        known = channel if channel in CHANNELS or channel is None else "web"
+        values = {
+            "org": org_id,
+            "workflow": workflow_id,
+            "channel": known,
+            "version": version_id,
+            "instance": instance_id,
+        }
+        async with self._database.transaction(org_id) as connection:
+            cursor = await connection.execute(_ACTIVE_FOR, values)
+            row = await cursor.fetchone()
+        return ActiveConfig.model_validate(row or {})
+
+    async def pinned_by(self, org_id: UUID, instance_id: UUID) -> Any:
+        """The configuration of an earlier run, as it is on record; None where there is none."""
+        values = {"org": org_id, "instance": instance_id}
+        async with self._database.transaction(org_id) as connection:
+            cursor = await connection.execute(_PINNED_BY, values)
+            row = await cursor.fetchone()
+        return row["config_snapshot"] if row is not None else None
+
     async def set_channel(
         self,
         org_id: UUID,
@@ -214,6 +309,34 @@ class PostgresConfigStore:
             await connection.execute(_SET_CHANNEL, values)
         found = await self.list_channels(org_id, workflow_id)
         return next(one for one in found if one.channel == channel)
+
+    async def set_org_channel(
+        self,
+        org_id: UUID,
+        channel: Channel,
+        *,
+        enabled: bool = True,
+        data: dict[str, Any] | None = None,
+        actor: str | None = None,
+    ) -> ChannelView:
+        """Says of a channel whether the org uses it, and what is configured on it for all."""
+        values = {
+            "org": org_id,
+            "channel": _checked(channel),
+            "enabled": enabled,
+            "data": _jsonb(data or {}),
+            "actor": actor,
+        }
+        async with self._database.transaction(org_id) as connection:
+            await connection.execute(_SET_ORG_CHANNEL, values)
+        found = await self.list_org_channels(org_id)
+        return next(one for one in found if one.channel == channel)
+
+    async def list_org_channels(self, org_id: UUID) -> Sequence[ChannelView]:
+        """What the org says of channels, for all its workflows."""
+        async with self._database.transaction(org_id) as connection:
+            cursor = await connection.execute(_ORG_CHANNELS, {"org": org_id})
+            return [ChannelView.model_validate(row) for row in await cursor.fetchall()]
 
     async def list_channels(
         self, org_id: UUID, workflow_id: UUID | None = None

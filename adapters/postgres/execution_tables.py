@@ -232,6 +232,7 @@ def _describe_nodes(metadata: MetaData) -> None:
         Column("validation_rules", JSONB),
         Column("description", Text),
         _moment("created_at", default=True),
+        Column("described", JSONB),
         UniqueConstraint("node_id", "io_type", "field_name", name="node_io_requirements_field_key"),
     )
     Table(

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from adapters.postgres.database import Connection
     from definitions.tasks import TaskSpec
 
+_SAID_REQUIRED = """(i.described @> '{"required": true}')"""
+_SAID_DEFAULT = "nullif(i.described -> 'default', 'null')"
+_SAID_RULES = "nullif(i.described -> 'rules', 'null')"
+#: Whether somebody has said of the field ``i`` what its task's schemas do not say.
+CHANGED = f"""(
+    i.described IS NULL
+    OR (i.data_type, i.is_required, i.default_value, i.validation_rules) IS DISTINCT FROM (
+        i.described ->> 'type', {_SAID_REQUIRED}, {_SAID_DEFAULT}, {_SAID_RULES}
+    )
+)"""
 _NODES = "SELECT register_workflow_nodes(%s)"
 _BINDINGS = """
 INSERT INTO workflow_data_bindings (
@@ -33,10 +43,14 @@ LEFT JOIN workflow_nodes AS t
     ON t.definition_version_id = %(version)s AND t.step_id = r.target
 ON CONFLICT (definition_version_id, target_path, source_path) DO NOTHING
 """
-#: A task can be served with other schemas than before: the latest are shown.
-_REQUIREMENTS = """
+#: A task can be served with other schemas than before: the latest are shown. What somebody has
+#: changed, so that it is not what the schemas have said, is theirs and stays.
+_REQUIREMENTS = f"""
 WITH r AS (
-    SELECT n.id AS node_id, x.*
+    SELECT n.id AS node_id, x.*, jsonb_build_object(
+        'type', x.type, 'required', x.required, 'default', x."default", 'rules', x.rules,
+        'description', x.description
+    ) AS described
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS x(
         task text, io text, name text, type text, required boolean, "default" jsonb, rules jsonb,
         description text
@@ -47,7 +61,7 @@ WITH r AS (
     DELETE FROM node_io_requirements AS i
     USING workflow_nodes AS n
     WHERE i.node_id = n.id AND n.definition_version_id = %(version)s
-      AND n.task_id = ANY(%(tasks)s)
+      AND n.task_id = ANY(%(tasks)s) AND NOT {CHANGED}
       AND NOT EXISTS (
           SELECT FROM r
           WHERE r.node_id = i.node_id AND r.io = i.io_type AND r.name = i.field_name
@@ -55,20 +69,27 @@ WITH r AS (
 )
 INSERT INTO node_io_requirements AS i (
     org_id, node_id, io_type, field_name, data_type, is_required, default_value, validation_rules,
-    description
+    description, described
 )
 SELECT
-    %(org)s, r.node_id, r.io, r.name, r.type, r.required, r."default", r.rules, r.description
+    %(org)s, r.node_id, r.io, r.name, r.type, r.required, r."default", r.rules, r.description,
+    r.described
 FROM r
 ORDER BY r.node_id, r.io, r.name
 ON CONFLICT (node_id, io_type, field_name) DO UPDATE SET
-    data_type = excluded.data_type, is_required = excluded.is_required,
-    default_value = excluded.default_value, validation_rules = excluded.validation_rules,
-    description = excluded.description
-WHERE (i.data_type, i.is_required, i.default_value, i.validation_rules, i.description)
-    IS DISTINCT FROM (excluded.data_type, excluded.is_required, excluded.default_value,
-        excluded.validation_rules, excluded.description)
-"""
+    data_type = CASE WHEN i.data_type IS NOT DISTINCT FROM i.described ->> 'type'
+        THEN excluded.data_type ELSE i.data_type END,
+    is_required = CASE WHEN i.is_required IS NOT DISTINCT FROM {_SAID_REQUIRED}
+        THEN excluded.is_required ELSE i.is_required END,
+    default_value = CASE WHEN i.default_value IS NOT DISTINCT FROM {_SAID_DEFAULT}
+        THEN excluded.default_value ELSE i.default_value END,
+    validation_rules = CASE WHEN i.validation_rules IS NOT DISTINCT FROM {_SAID_RULES}
+        THEN excluded.validation_rules ELSE i.validation_rules END,
+    description = CASE WHEN i.description IS NOT DISTINCT FROM i.described ->> 'description'
+        THEN excluded.description ELSE i.description END,
+    described = excluded.described
+WHERE i.described IS DISTINCT FROM excluded.described
+"""  # noqa: S608 (made of constants)
 #: ``node_io_requirements.field_name`` and ``data_type`` hold as much.
 _LONGEST_NAME = 255
 _LONGEST_TYPE = 50

@@ -26,6 +26,7 @@ from definitions.records import (
     StepRecord,
     TransitionRecord,
     Vote,
+    WebhookRecord,
 )
 from definitions.statuses import InstanceStatus, StepStatus, moment
 from definitions.tasks import NOT_ACTIVITIES
@@ -169,6 +170,9 @@ def rows_of(batch: RecordBatch) -> BatchRows:
             case PublishedRecord():
                 values = {**_published(rows, record), "execution_id": ref.execution_id}
                 rows.add(rows.published, (str(record.event_id),), values)
+            case WebhookRecord():
+                kind, at = f"webhook.{record.outcome}", record.occurred_at
+                rows.event(kind, None, at, seq=record.seq, event_data=record.data)
     if batch.attempt is not None:
         _add_attempt(rows, batch.attempt)
         _add_step(rows, batch.attempt.step, from_attempt=batch.attempt.attempt)
@@ -190,7 +194,7 @@ def _add_payloads(rows: BatchRows, batch: RecordBatch) -> None:
 def _earliest(batch: RecordBatch) -> str | None:
     times = [record.started_at for record in batch.records if isinstance(record, StepRecord)]
     times += [record.updated_at for record in batch.records if isinstance(record, InstanceRecord)]
-    told = (AuditEvent, ActionRecord, PublishedRecord)
+    told = (AuditEvent, ActionRecord, PublishedRecord, WebhookRecord)
     times += [record.occurred_at for record in batch.records if isinstance(record, told)]
     if batch.attempt is not None:
         times += [batch.attempt.started_at, batch.attempt.step.started_at]
@@ -207,6 +211,7 @@ def _started(started: RunStarted) -> JsonObject:
         "correlation_id": _short(started.correlation_id),
         "trigger_event_id": _id(started.trigger_event_id),
         "channel": _short(started.channel),
+        "config_snapshot": started.config_snapshot,
         "external_id": _short(started.external_id),
         "user_id": _short(started.user_id),
         "idempotency_key": _short(started.idempotency_key),

@@ -119,7 +119,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`, `rollback`.",
         "trigger_event_id": "The event that started the run; always null today.",
         "correlation_id": "Of the start object.",
-        "channel": "Of the start object.",
+        "channel": "Of the start object, else the one that was taken.",
         "external_id": "Of the start object.",
         "user_id": "Of the start object.",
         "idempotency_key": "Of the start object.",

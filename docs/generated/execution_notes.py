@@ -29,7 +29,9 @@ EXECUTION_TABLES: dict[str, str] = {
     "workflow_channel_configs": "Which channels a workflow is offered on.",
     "config_status": "Which configuration was made the active one, by whom and when.",
     "workflow_nodes": "Every step of every version, by a number. Filled at registration.",
-    "node_io_requirements": "What a node takes and gives, by its task's schemas.",
+    "node_io_requirements": (
+        "What a node takes and gives (see [what steps take and give](#what-steps-take-and-give))."
+    ),
     "workflow_data_bindings": (
         "What a node reads: one row for each reference of its mappings and conditions."
     ),
@@ -120,6 +122,8 @@ EXECUTION_COLUMNS: dict[str, dict[str, str]] = {
         "validation_rules": "The rest of its schema.",
         "description": "What it is for.",
         "created_at": _CREATED,
+        "described": "What the task's schema says of it: what differs is an operator's word, and "
+        "stays. Null: the whole row is.",
     },
     "workflow_data_bindings": {
         "id": _ID,
@@ -140,10 +144,11 @@ EXECUTION_COLUMNS: dict[str, dict[str, str]] = {
         "instance_id": "The run: `workflow_instances.id`.",
         "workflow_id": "`workflow_definitions.id`; null where none was found.",
         "definition_version_id": "What the run is pinned to; null where none was found.",
-        "channel": "`web`, `voice` or `efax`; `web` where the start names none of them.",
+        "channel": "`web`, `voice` or `efax`; `web` where the start names none of them and none is "
+        "offered.",
         "external_id": "Of the start object.",
         "status": "`pending`, `active`, `completed`, `failed`, `cancelled` or `timeout`.",
-        "config_snapshot": "The configuration that was active when it started.",
+        "config_snapshot": "The configuration that it was pinned to, redacted.",
         "start_time": _BEGAN,
         "end_time": "When it ended, however it did.",
         "duration_ms": _TOOK,

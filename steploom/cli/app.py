@@ -16,6 +16,8 @@ from typing_extensions import override
 
 from steploom.cli import (
     cleanup,
+    channels,
+    configs,
     demo,
     dev,
     diff,
@@ -284,6 +286,51 @@ _add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")
 _users = _group("users", "The users of an org.", PEOPLE)
 _add(_users, "create", tenants.create_user, None, "steploom users create manager@example.com")
 _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
+
+_configs = _group("configs", "What runs are configured with, in versions.", OPERATE)
+_add(
+    _configs,
+    "create",
+    configs.create_config,
+    None,
+    "steploom configs create '{\"limit\": 500}' --workflow expense-approval --activate",
+    "steploom configs create @voice.json --channel voice --name 'voice, spring'",
+    'steploom configs create \'{"currency": "EUR"}\'',
+)
+_add(
+    _configs,
+    "activate",
+    configs.activate_config,
+    None,
+    "steploom configs activate 7 --as manager@example.com",
+)
+_add(
+    _configs,
+    "list",
+    configs.list_configs,
+    None,
+    "steploom configs list",
+    "steploom configs list --workflow expense-approval --active --output json",
+)
+_channels = _group("channels", "The channels that workflows are offered on.", OPERATE)
+_add(
+    _channels,
+    "set",
+    channels.set_channel,
+    None,
+    "steploom channels set web --workflow expense-approval --priority 10",
+    "steploom channels set voice --workflow expense-approval --disable",
+    "steploom channels set web --workflow expense-approval --webhook https://example.com/ended",
+    "steploom channels set efax --disable",
+)
+_add(
+    _channels,
+    "list",
+    channels.list_channels,
+    None,
+    "steploom channels list",
+    "steploom channels list --workflow expense-approval --output json",
+)
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from activities.configuration import pin_configuration
 from activities.reruns import prepare_rerun
 from definitions.start import request_hash
 from steploom.operations.starting import (
@@ -48,6 +49,8 @@ async def rerun(
     request = request.model_copy(update={"rerun": asked})
     definition, whole = found.definition, found.start
     check_run_input(definition.input_schema, whole.input)
+    workflow = found.version.definition_id
+    await pin_configuration(services.configs, org.id, workflow, whole.channel, rerun=found)
     plan = Planned(
         definition.workflow_id, definition.version, definition.name, whole.correlation_id
     )

@@ -17,9 +17,10 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from activities.configuration import pin_configuration
 from adapters.temporal.search_attributes import missing
 from definitions.errors import ConflictError, InvalidDocumentError, InvalidInputError
-from definitions.identity import NAMESPACE
+from definitions.identity import NAMESPACE, definition_id
 from definitions.inputs import check_input
 from definitions.jsongate import JsonGateError, check
 from definitions.names import (
@@ -131,7 +132,7 @@ async def start(
     Raises:
         NotFoundError: No such org, definition or version.
         InvalidDocumentError: The inline definition has errors.
-        InvalidInputError: The input does not fit, or is too large.
+        InvalidInputError: The input does not fit, or is too large; the channel is disabled.
         ConflictError: The name, or the idempotency key with another request, was used before.
     """
     org = await services.store.find_org(request.org_id)
@@ -152,6 +153,8 @@ async def start(
                 before.execution_id, before.first_run_id, before.workflow_id, before.version,
                 org.slug, url, existing=True,
             )  # fmt: skip
+    workflow = definition_id(org.id, plan.workflow_id)
+    await pin_configuration(services.configs, org.id, workflow, request.channel)
     execution_id = execution_id or new_execution_id(plan.workflow_id)
     return await begin(services, org, request, plan, execution_id=execution_id, digest=digest)
 

@@ -310,3 +310,11 @@ async def test_what_tasks_take_and_give_is_described_as_they_are_served(
     note = {"type": "string", "default": "-"}
     assert await described(amount=amount, note=note) == [first, ("note", "string", False, "-", {})]
     assert await described(amount=amount) == [first]
+    # What somebody has changed stays, field by field and column by column.
+    as_administrator(
+        database_url,
+        "UPDATE node_io_requirements SET default_value = '5' WHERE field_name = 'amount'",
+    )
+    changed = ("amount", "number", True, 5, {"minimum": 2})
+    assert await described(amount={"type": "number", "minimum": 2}) == [changed]
+    assert await described(note=note) == [changed, ("note", "string", False, "-", {})]

@@ -61,6 +61,7 @@ def test_what_the_issue_names_is_there() -> None:
         "definitions show", "start", "list", "show", "watch", "approve", "reject", "cancel",
         "pause", "resume", "skip", "rerun", "send", "explain", "definitions graph",
         "schema", "tasks list", "orgs create", "orgs list", "users create", "users list",
+        "configs create", "configs activate", "configs list", "channels set", "channels list",
     }  # fmt: skip
     assert wanted <= names
     for path in LEAVES:
@@ -98,6 +99,11 @@ def test_version(run: Run) -> None:
         ["skip", "an-execution"],
         ["send", "an-execution"],
         ["rerun", "an-execution"],
+        ["configs", "create"],
+        ["configs", "activate", "seven"],
+        ["configs", "activate", "0"],
+        ["channels", "set"],
+        ["channels", "set", "web", "--webhook", "https://a.example", "--no-webhook"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(run: Run, args: list[str]) -> None:

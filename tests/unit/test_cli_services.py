@@ -49,6 +49,11 @@ NEEDS_POSTGRES = [
     ["orgs", "create", "acme"],
     ["users", "list"],
     ["users", "create", "manager"],
+    ["configs", "create", "{}"],
+    ["configs", "activate", "1"],
+    ["configs", "list"],
+    ["channels", "set", "web"],
+    ["channels", "list"],
     ["migrate"],
     ["worker"],
 ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from definitions.calls import ReusedState
     from definitions.jsontypes import JsonObject
+    from definitions.requirements import StepRequirements
     from worker.interpreter.plan import Plan
 
 
@@ -26,6 +27,8 @@ def new_state(
     started_at: datetime,
     input: JsonObject,  # noqa: A002 (the document's own word for it)
     correlation_id: str | None = None,
+    config: JsonObject | None = None,
+    requirements: dict[str, StepRequirements] | None = None,
     reused: ReusedState | None = None,
 ) -> RunState:
     """A run before its first step: ``data`` is the input, ``variables`` are the document's.
@@ -45,6 +48,8 @@ def new_state(
         main=Frame(prefix="", position=plan.main.first, data=dict(input)),
         correlation_id=correlation_id,
         log_level=plan.definition.execution_log.level,
+        config=config or {},
+        requirements=requirements or {},
     )
     if reused is not None:
         state.main.position = reused.step_id

@@ -66,6 +66,7 @@ def names_in_scope(state: RunState, lane: Lane, **more: Any) -> dict[str, Json]:
             "correlationId": state.correlation_id,
             "startedAt": timestamp(state.started_at),
         },
+        "config": state.config,
         # A run that is paused is still one that runs, as far as its own expressions go.
         "status": "running" if not state.status.ended else str(state.status),
         **lane.item_names(),

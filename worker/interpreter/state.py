@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from definitions.jsontypes import Json, JsonObject
 from definitions.records import RunRef
+from definitions.requirements import StepRequirements
 from definitions.statuses import InstanceStatus, StepStatus
 
 #: The version of the interpreter's own behaviour. It is recorded with every run.
@@ -125,12 +126,14 @@ class Completed:
 
 @dataclass(slots=True)
 class RunState:
-    """A run. ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``.
+    """A run. ``config`` is the configuration that it is pinned to.
 
-    ``actions`` counts what was done to it from outside. ``events`` keeps the data of those that
-    nobody has waited for yet, by their names; ``events_kept`` and ``event_bytes`` are their number
-    and their size, ``event_ids`` has the ids of the latest ones. ``deadline_turn`` is the sequence
-    number of the wait for ``deadline``.
+    ``requirements`` is what operators have said of the fields of its steps, by their ids.
+    ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``. ``actions``
+    counts what was done to it from outside. ``events`` keeps the data of those that nobody has
+    waited for yet, by their names; ``events_kept`` and ``event_bytes`` are their number and their
+    size, ``event_ids`` has the ids of the latest ones. ``deadline_turn`` is the sequence number of
+    the wait for ``deadline``.
     """
 
     org_id: UUID
@@ -145,6 +148,8 @@ class RunState:
     main: Frame
     correlation_id: str | None = None
     log_level: Literal["debug", "info", "error"] | None = None
+    config: JsonObject = field(default_factory=dict)
+    requirements: dict[str, StepRequirements] = field(default_factory=dict)
     deadline: datetime | None = None
     deadline_turn: int = 0
     interpreter_version: int = INTERPRETER_VERSION

@@ -13,6 +13,7 @@ from worker.interpreter.host import step_error
 if TYPE_CHECKING:
     from definitions.jsontypes import Json
     from definitions.records import ErrorInfo
+    from definitions.requirements import FieldRules
     from definitions.templates import CompiledMapping
     from worker.interpreter.plan import PlannedStep
 
@@ -50,6 +51,22 @@ def refuse_references(value: Json, what: str) -> None:
         raise step_error(
             "PayloadTooLarge", f"{what}{where} is too big to be used here: {told(reference)}"
         )
+
+
+def required(rules: FieldRules | None, value: Json, what: str) -> Json:
+    """A value with an operator's defaults; what breaks the operator's rules is the step's error.
+
+    ``rules``: None where nobody has said anything.
+    """
+    if rules is None:
+        return value
+    value, problems = rules.apply(value)
+    if problems:
+        sentences = "; ".join(f"{one.pointer or '/'}: {one.message}" for one in problems)
+        details: Json = [{"pointer": one.pointer, "message": one.message} for one in problems]
+        raise step_error("ValidationError", f"{what} does not fit: {sentences}", details=details)
+    check_size(value, what)
+    return value
 
 
 def failed_status(step: PlannedStep, error: ErrorInfo) -> StepStatus:

@@ -20,12 +20,19 @@ from worker.interpreter.inline import InlineCall, timed_out
 from worker.interpreter.lane import Lane, names_in_scope
 from worker.interpreter.state import Completed, Frame, Unit
 from worker.interpreter.transitions import fixed_decision
-from worker.interpreter.values import check_size, evaluate, failed_status, refuse_references
+from worker.interpreter.values import (
+    check_size,
+    evaluate,
+    failed_status,
+    refuse_references,
+    required,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from definitions.jsontypes import Json, JsonObject
+    from definitions.requirements import FieldRules
     from worker.interpreter.budget import StateBudget
     from worker.interpreter.chronicle import Chronicle
     from worker.interpreter.host import Host
@@ -205,7 +212,8 @@ class StepWork:
             raise
         if unit.index is not None:
             # Where the task was all there was to do, its host has recorded the end.
-            if step.inline or step.branches or not step.spec.self_recorded:
+            reported = step.spec.self_recorded and self._output_rules(step) is None
+            if step.inline or step.branches or not reported:
                 self._chronicle.item_ended(step, active, unit, StepStatus.COMPLETED, None)
             self.to_compensate(step, unit.path, active.iteration, stored_output(output))
         return output
@@ -215,7 +223,8 @@ class StepWork:
     ) -> Json:
         if unit.phase == "task":
             self._prepare(lane, step, unit)
-            unit.output = await self._task(lane, step, active, unit, scope)
+            output = await self._task(lane, step, active, unit, scope)
+            unit.output = required(self._output_rules(step), output, "the output")
             if step.branches:
                 self._budget.spend(json_size(unit.output), "its task's output")
             unit.phase = "branches" if step.branches else "done"
@@ -278,11 +287,19 @@ class StepWork:
             names = names_in_scope(self._state, lane, **more)
             unit.input = evaluate(step.input, names, "the input")
             size = json_size(unit.input)
+        rules = self._state.requirements.get(step.step_id)
+        unit.input = required(rules.input if rules else None, unit.input, "the input")
         self._budget.spend(size, "its input")
         unit.input_ready = True
 
+    def _output_rules(self, step: PlannedStep) -> FieldRules | None:
+        """What an operator has said of the task's output."""
+        rules = self._state.requirements.get(step.step_id)
+        return rules.output if rules else None
+
     def _task_call(self, lane: Lane, step: PlannedStep, active: ActiveStep, unit: Unit) -> TaskCall:
         final = not step.branches and step.spec.self_recorded
+        final = final and self._output_rules(step) is None
         if unit.index is None:
             final = final and step.output is None and step.items is None
         record = self._chronicle.step(

@@ -211,11 +211,15 @@ def _is_path(entries: Iterable[Any]) -> bool:
 
 
 class Case(_Part):
-    """One rehearsal. ``tasks`` is keyed by task id, or for one step alone by its id, which wins."""
+    """One rehearsal. ``tasks`` is keyed by task id, or for one step alone by its id, which wins.
+
+    ``config`` is the configuration that the run is pinned to.
+    """
 
     name: _Name
     definition: dict[str, JsonValue]
     input: dict[str, JsonValue] = Field(default_factory=dict)
+    config: dict[str, JsonValue] = Field(default_factory=dict)
     tasks: dict[str, Annotated[list[Answer], Field(min_length=1)]] = Field(default_factory=dict)
     actions: list[Action] = Field(default_factory=list)
     expect: Expect = Field(default_factory=Expect)

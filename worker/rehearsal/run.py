@@ -92,6 +92,7 @@ def rehearse(
         first_run_id=_FIRST_RUN_ID,
         started_at=START,
         input=case.input,
+        config=case.config,
     )
     mode = Restart.NEVER
     if restart_every_step:

@@ -89,6 +89,7 @@ class MockedActivities:
             document=run.case.definition,
             tasks=tasks,
             input=run.case.input,
+            config=run.case.config or None,
             liveness_timeout=_ALIVE,
             history_limit=run.history_limit,
         ).to_json()

@@ -1,0 +1,1 @@
+ALTER TABLE node_io_requirements DROP COLUMN described;
