@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from steploom.cli import (
+    audit,
     demo,
     dev,
     diff,
@@ -284,6 +285,24 @@ _users = _group("users", "The users of an org.", PEOPLE)
 _add(_users, "create", tenants.create_user, None, "steploom users create manager@example.com")
 _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
 
+_audit = _group("audit", "The audit events and their seals.", OPERATE)
+_add(
+    _audit,
+    "list",
+    audit.list_events,
+    None,
+    "steploom audit list --type workflow.failed --since 7d",
+    "steploom audit list --execution expense-approval-k3v9q2 --output jsonl",
+)
+_add(
+    _audit,
+    "verify",
+    audit.verify,
+    None,
+    "steploom audit verify",
+    "steploom audit verify --org all --output json",
+)
+_add(_audit, "seal", audit.seal, None, "steploom audit seal")
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 
