@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from activities.context import TaskContext
 from activities.recording import write_record
 from definitions.errors import NEVER_RETRIED, TaskError
-from definitions.jsonvalues import storable
+from definitions.jsonvalues import storable, with_storable_keys
 from definitions.outputs import MAX_VALUE_BYTES, json_size, stored_output
 from definitions.records import AttemptRecord, ErrorInfo, RecordBatch, StepRecord
 from definitions.statuses import StepStatus
@@ -98,7 +98,8 @@ class AttemptRunner:
             done, _ = await asyncio.wait({work}, timeout=QUICK)
             if not done:
                 begun = asyncio.create_task(write_record(self._recorder, attempt.begun()))
-            output, changed = storable(self._redactor.without_secrets(await work))
+            raw, keys_changed = await work
+            output, changed = storable(self._redactor.without_secrets(raw))
         except Failure as failure:
             failure.info = self._without_secrets(failure.info)
             await self._finish(begun, attempt.failed(failure))
@@ -108,9 +109,10 @@ class AttemptRunner:
             await asyncio.wait({work})
             await asyncio.shield(self._finish(begun, attempt.cancelled()))
             raise
-        if changed:
+        replaced = changed or keys_changed
+        if replaced:
             _log.warning("output_not_storable", task=task_id, step=envelope.record.path)
-        await self._finish(begun, attempt.completed(output))
+        await self._finish(begun, attempt.completed(output, replaced=replaced))
         return output
 
     def _without_secrets(self, info: ErrorInfo) -> ErrorInfo:
@@ -132,7 +134,8 @@ class AttemptRunner:
 
     async def _execute(
         self, task_id: str, given: Json, envelope: TaskEnvelope, info: AttemptInfo
-    ) -> Json:
+    ) -> tuple[Json, bool]:
+        """What the task gave, as JSON, and whether a name in it had to be replaced for that."""
         registered = self._registry.get(task_id)
         if registered is None:
             nearest = self._registry.nearest(task_id)
@@ -155,6 +158,7 @@ class AttemptRunner:
                         ErrorInfo(type="TimeoutError", message="the task raised TimeoutError"),
                         retryable=True,
                     ) from None
+            output, changed = with_storable_keys(output)
             value = registered.output_type.dump_python(output, mode="json", by_alias=True)
         except TimeoutError:
             raise Failure(_time_is_up(envelope), retryable=True) from None
@@ -166,7 +170,7 @@ class AttemptRunner:
         finally:
             # A sync task that is still running in its thread can see that nobody waits for it.
             cancelled.set()
-        return _checked(value)
+        return _checked(value), changed
 
     async def _call(self, registered: RegisteredTask, given: Json, context: TaskContext) -> Any:
         arguments: list[Any] = []
@@ -268,7 +272,7 @@ class _Attempt:
     def begun(self) -> RecordBatch:
         return self._batch(StepStatus.ACTIVE, self._step())
 
-    def completed(self, output: Json) -> RecordBatch:
+    def completed(self, output: Json, *, replaced: bool = False) -> RecordBatch:
         step = self._step()
         if self._envelope.final:
             step = step.model_copy(
@@ -280,7 +284,7 @@ class _Attempt:
                     "wrapped": None if isinstance(output, dict) else True,
                 }
             )
-        return self._batch(StepStatus.COMPLETED, step, output=output)
+        return self._batch(StepStatus.COMPLETED, step, output=output, replaced=replaced)
 
     def failed(self, failure: Failure) -> RecordBatch:
         status = StepStatus.TIMEOUT if failure.info.type == "TimeoutError" else StepStatus.FAILED
@@ -301,6 +305,7 @@ class _Attempt:
         *,
         output: Json = None,
         error: ErrorInfo | None = None,
+        replaced: bool = False,
     ) -> RecordBatch:
         attempt = AttemptRecord(
             attempt=self._info.number,
@@ -311,6 +316,7 @@ class _Attempt:
             started_at=self._started_at,
             completed_at=None if status is StepStatus.ACTIVE else _now(),
             worker=self._info.worker,
+            replaced=replaced or None,
             step=step,
         )
         return RecordBatch(ref=self._envelope.ref, records=self._envelope.records, attempt=attempt)

@@ -212,7 +212,7 @@ class AttemptRecord(_Record):
     """One attempt of a task, written by the activity that made it.
 
     ``step`` is what the attempt knows of its step. When ``step.status`` has ended, the attempt's
-    end was the step's end too.
+    end was the step's end too. ``replaced``: parts of the output could not be stored as they were.
     """
 
     attempt: int
@@ -223,6 +223,7 @@ class AttemptRecord(_Record):
     started_at: datetime
     completed_at: datetime | None = None
     worker: str | None = None
+    replaced: Literal[True] | None = None
     step: StepRecord
 
 

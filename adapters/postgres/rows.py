@@ -382,6 +382,13 @@ def _add_attempt(rows: BatchRows, record: AttemptRecord) -> None:
         "completed_at": _time(record.completed_at),
     }
     rows.add(rows.attempts, key, values)
+    if record.replaced:
+        told = {"path": record.step.path, "iteration": record.step.iteration}
+        identity = rows.event_id("output.replaced", **told, attempt=record.attempt)
+        at = record.completed_at or record.started_at
+        rows.event(
+            "output.replaced", identity, at, seq=record.step.seq, attempt=record.attempt, **told
+        )
     if record.attempt > 1:
         rows.add(rows.retried, key, {**place, "at": _time(record.started_at)})
 

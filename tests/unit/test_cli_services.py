@@ -49,6 +49,9 @@ NEEDS_POSTGRES = [
     ["orgs", "create", "acme"],
     ["users", "list"],
     ["users", "create", "manager"],
+    ["audit", "list"],
+    ["audit", "verify"],
+    ["audit", "seal"],
     ["migrate"],
     ["worker"],
 ]
