@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from definitions.errors import SteploomError
-
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -27,8 +25,8 @@ async def keep_sealing(
             sealed = await seal_everything(store, sealer)
             if sealed:
                 _log.debug("audit_events_sealed", events=sealed)
-        except SteploomError as error:
-            _log.warning("sealing_later", reason=error.message)
+        except Exception as error:  # noqa: BLE001 (a worker does not end for it, nor stop sealing)
+            _log.warning("sealing_later", reason=str(error).partition("\n")[0])
         await asyncio.sleep(every.total_seconds())
 
 
