@@ -383,11 +383,15 @@ def _add_attempt(rows: BatchRows, record: AttemptRecord) -> None:
     }
     rows.add(rows.attempts, key, values)
     if record.replaced:
-        told = {"path": record.step.path, "iteration": record.step.iteration}
-        identity = rows.event_id("output.replaced", **told, attempt=record.attempt)
-        at = record.completed_at or record.started_at
+        path, iteration, number = record.step.path, record.step.iteration, record.attempt
         rows.event(
-            "output.replaced", identity, at, seq=record.step.seq, attempt=record.attempt, **told
+            "output.replaced",
+            rows.event_id("output.replaced", path, iteration, number),
+            record.completed_at or record.started_at,
+            seq=record.step.seq,
+            path=path,
+            iteration=iteration,
+            attempt=number,
         )
     if record.attempt > 1:
         rows.add(rows.retried, key, {**place, "at": _time(record.started_at)})

@@ -129,9 +129,10 @@ async def test_events_are_listed_by_what_is_asked_for(written: str) -> None:
     ]
     assert await found("--until", "2026-01-01T12:00:01") == [("workflow.started", "exec-r0")]
     assert await found("--org", "acme") == [("workflow.started", "exec-theirs")]
-    pages, after = [], None
+    pages: list[list[str]] = []
+    after = None
     while after is not None or not pages:
-        more = [] if after is None else ["--after", after]
+        more: list[str] = [] if after is None else ["--after", after]
         page = await answer(written, "audit", "list", "--limit", "4", *more)
         pages.append([one["eventId"] for one in page["items"]])
         after = page["next"]

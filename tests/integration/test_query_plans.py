@@ -108,7 +108,7 @@ def _page(*filters: str) -> Composed:
 
 
 def _found(condition: str) -> Composed:
-    return instances_query([psycopg.sql.SQL(condition)])  # type: ignore[arg-type]
+    return instances_query([psycopg.sql.SQL(condition)])
 
 
 QUERIES: dict[str, tuple[Any, dict[str, Any]]] = {

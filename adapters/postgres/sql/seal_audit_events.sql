@@ -44,7 +44,8 @@ CREATE TRIGGER audit_seals_no_truncate
 CREATE FUNCTION steploom_queue_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO audit_unsealed (org_id, event_id, recorded_at)
-    SELECT a.org_id, a.event_id, a.recorded_at FROM added AS a;
+    SELECT a.org_id, a.event_id, a.recorded_at FROM added AS a
+    ON CONFLICT (org_id, event_id) DO NOTHING;
     RETURN NULL;
 END
 $$;
