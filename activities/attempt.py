@@ -26,7 +26,7 @@ from activities.context import TaskContext
 from activities.payloads import Payloads
 from activities.recording import write_record
 from definitions.errors import NEVER_RETRIED, TaskError
-from definitions.jsonvalues import storable
+from definitions.jsonvalues import storable, with_storable_keys
 from definitions.outputs import is_object, stored_output
 from definitions.records import AttemptRecord, ErrorInfo, RecordBatch, StepRecord
 from definitions.references import without_references
@@ -104,7 +104,8 @@ class AttemptRunner:
             done, _ = await asyncio.wait({work}, timeout=QUICK)
             if not done:
                 begun = asyncio.create_task(write_record(self._recorder, attempt.begun()))
-            whole, changed = storable(self._redactor.without_secrets(await work))
+            raw, keys_changed = await work
+            whole, changed = storable(self._redactor.without_secrets(raw))
             output = await self._keep(whole, attempt, envelope)
         except Failure as failure:
             failure.info = self._without_secrets(failure.info)
@@ -115,9 +116,10 @@ class AttemptRunner:
             await asyncio.wait({work})
             await asyncio.shield(self._finish(begun, attempt.cancelled()))
             raise
-        if changed:
+        replaced = changed or keys_changed
+        if replaced:
             _log.warning("output_not_storable", task=task_id, step=envelope.record.path)
-        await self._finish(begun, attempt.completed(output))
+        await self._finish(begun, attempt.completed(output, replaced=replaced))
         return output
 
     def _without_secrets(self, info: ErrorInfo) -> ErrorInfo:
@@ -150,7 +152,8 @@ class AttemptRunner:
 
     async def _execute(
         self, task_id: str, attempt: _Attempt, envelope: TaskEnvelope, info: AttemptInfo
-    ) -> Json:
+    ) -> tuple[Json, bool]:
+        """What the task gave, as JSON, and whether a name in it had to be replaced for that."""
         registered = self._registry.get(task_id)
         if registered is None:
             nearest = self._registry.nearest(task_id)
@@ -175,6 +178,7 @@ class AttemptRunner:
                         ErrorInfo(type="TimeoutError", message="the task raised TimeoutError"),
                         retryable=True,
                     ) from None
+            output, changed = with_storable_keys(output)
             value: Json = registered.output_type.dump_python(output, mode="json", by_alias=True)
         except TimeoutError:
             raise Failure(_time_is_up(envelope), retryable=True) from None
@@ -186,7 +190,7 @@ class AttemptRunner:
         finally:
             # A sync task that is still running in its thread can see that nobody waits for it.
             cancelled.set()
-        return value
+        return value, changed
 
     async def _call(self, registered: RegisteredTask, given: Json, context: TaskContext) -> Any:
         arguments: list[Any] = []
@@ -282,7 +286,7 @@ class _Attempt:
     def begun(self) -> RecordBatch:
         return self._batch(StepStatus.ACTIVE, self._step())
 
-    def completed(self, output: Json) -> RecordBatch:
+    def completed(self, output: Json, *, replaced: bool = False) -> RecordBatch:
         step = self._step()
         if self._envelope.final:
             step = step.model_copy(
@@ -294,7 +298,7 @@ class _Attempt:
                     "wrapped": None if is_object(output) else True,
                 }
             )
-        return self._batch(StepStatus.COMPLETED, step, output=output)
+        return self._batch(StepStatus.COMPLETED, step, output=output, replaced=replaced)
 
     def failed(self, failure: Failure) -> RecordBatch:
         status = StepStatus.TIMEOUT if failure.info.type == "TimeoutError" else StepStatus.FAILED
@@ -315,6 +319,7 @@ class _Attempt:
         *,
         output: Json = None,
         error: ErrorInfo | None = None,
+        replaced: bool = False,
     ) -> RecordBatch:
         attempt = AttemptRecord(
             attempt=self._info.number,
@@ -325,6 +330,7 @@ class _Attempt:
             started_at=self._started_at,
             completed_at=None if status is StepStatus.ACTIVE else _now(),
             worker=self._info.worker,
+            replaced=replaced or None,
             step=step,
             payloads=self.payloads or None,
         )

@@ -6,6 +6,7 @@ A run that is refused has its end in the same batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from definitions.audit import workflow_event
@@ -169,6 +170,7 @@ class Beginning:
                 execution_id=ref.execution_id,
                 phase=phase,
                 total_steps=len(definition.steps) if definition is not None else None,
+                duration=timedelta(0) if phase == "failed" else None,
                 outcome="failed" if error is not None else None,
                 approval_required=asks_people(definition) if definition is not None else False,
                 error_message=error.message if error is not None else None,

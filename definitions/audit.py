@@ -21,6 +21,22 @@ class AuditEventError(SteploomError):
     """A required field is missing, or a value is not one of the schema's."""
 
 
+def _of_type(field: str, value: object, kind: type) -> None:
+    # A bool is an int to isinstance, and never to a schema.
+    if type(value) is not kind and not (kind is not int and isinstance(value, kind)):
+        raise AuditEventError(f"{field} is {value!r}; it is a {_TYPE_NAMES[kind]}")
+
+
+_TYPE_NAMES: dict[type, str] = {str: "string", int: "whole number", bool: "boolean"}
+
+
+def _name(field: str, value: str) -> str:
+    _of_type(field, value, str)
+    if not value:
+        raise AuditEventError(f"{field} is empty")
+    return value
+
+
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise AuditEventError(f"{field} is {value!r}; it is one of {', '.join(allowed)}")
@@ -42,14 +58,12 @@ class WorkflowEventBuilder:
 
     def with_workflow_id(self, workflow_id: str) -> Self:
         """The definition's id (required)."""
-        if not workflow_id:
-            raise AuditEventError("workflow_id is empty")
-        self._workflow["workflow_id"] = workflow_id
+        self._workflow["workflow_id"] = _name("workflow_id", workflow_id)
         return self
 
     def with_execution_id(self, execution_id: str) -> Self:
         """The execution's id."""
-        self._workflow["execution_id"] = execution_id
+        self._workflow["execution_id"] = _name("execution_id", execution_id)
         return self
 
     def with_phase(self, phase: str) -> Self:
@@ -59,6 +73,8 @@ class WorkflowEventBuilder:
 
     def with_current_step(self, current: int, total: int) -> Self:
         """The current step, from 1, and how many there are."""
+        _of_type("current_step", current, int)
+        _of_type("total_steps", total, int)
         if not 1 <= current <= total:
             raise AuditEventError(f"current_step is {current} of {total}; it counts from 1")
         self._workflow["current_step"] = current
@@ -67,16 +83,21 @@ class WorkflowEventBuilder:
 
     def with_total_steps(self, total: int) -> Self:
         """How many steps there are, where none has begun."""
+        _of_type("total_steps", total, int)
+        if total < 0:
+            raise AuditEventError(f"total_steps is {total}; it cannot be negative")
         self._workflow["total_steps"] = total
         return self
 
     def with_step_name(self, name: str) -> Self:
         """The current step's name."""
+        _of_type("step_name", name, str)
         self._workflow["step_name"] = name
         return self
 
     def with_duration(self, milliseconds: int) -> Self:
         """How long the execution has taken, in milliseconds."""
+        _of_type("duration_ms", milliseconds, int)
         if milliseconds < 0:
             raise AuditEventError(f"duration_ms is {milliseconds}; it cannot be negative")
         self._workflow["duration_ms"] = milliseconds
@@ -89,17 +110,19 @@ class WorkflowEventBuilder:
 
     def with_approval_required(self, required: bool) -> Self:
         """Whether the definition asks a person anywhere (required)."""
+        _of_type("approval_required", required, bool)
         self._workflow["approval_required"] = required
         return self
 
     def with_approval_decision(self, decision: str, approver: str) -> Self:
         """The last deciding vote and who gave it."""
         self._workflow["approval_decision"] = _one_of("approval_decision", decision, DECISIONS)
-        self._workflow["approver"] = approver
+        self._workflow["approver"] = _name("approver", approver)
         return self
 
     def with_error_message(self, message: str) -> Self:
         """Why it failed."""
+        _of_type("error_message", message, str)
         self._workflow["error_message"] = message
         return self
 

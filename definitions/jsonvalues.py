@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from definitions.jsontypes import Json
@@ -33,6 +33,34 @@ def storable(value: Json) -> tuple[Json, bool]:
     ``str``. The value given is never changed; where nothing is replaced it is returned itself.
     """
     return _storable(value, 0)
+
+
+def with_storable_keys(value: Any) -> tuple[Any, bool]:
+    """A value with U+FFFD for what cannot be stored in its keys, and whether there was any.
+
+    For what pydantic is to make JSON of: it fails at a lone surrogate in a key, or replaces it
+    without a word. Looks into objects and lists alone, and returns the value itself where nothing
+    is replaced.
+    """
+    return _with_storable_keys(value, 0)
+
+
+def _with_storable_keys(value: Any, depth: int) -> tuple[Any, bool]:
+    if depth > MAX_DEPTH:
+        return value, False
+    if type(value) is dict:
+        changed = False
+        result: dict[Any, Any] = {}
+        for key, member in value.items():
+            name, name_changed = _text(key) if isinstance(key, str) else (key, False)
+            result[name], member_changed = _with_storable_keys(member, depth + 1)
+            changed = changed or name_changed or member_changed
+        return (result, True) if changed else (value, False)
+    if type(value) is list:
+        items = [_with_storable_keys(item, depth + 1) for item in value]
+        if any(changed for _, changed in items):
+            return [item for item, _ in items], True
+    return value, False
 
 
 def _storable(value: Json, depth: int) -> tuple[Json, bool]:

@@ -225,6 +225,7 @@ class AttemptRecord(_Record):
 
     ``step`` is what the attempt knows of its step. When ``step.status`` has ended, the attempt's
     end was the step's end too. ``payloads`` are the big values that it has read and stored.
+    end was the step's end too. ``replaced``: parts of the output could not be stored as they were.
     """
 
     attempt: int
@@ -235,6 +236,7 @@ class AttemptRecord(_Record):
     started_at: datetime
     completed_at: datetime | None = None
     worker: str | None = None
+    replaced: Literal[True] | None = None
     step: StepRecord
     payloads: list[PayloadReference] | None = None
 

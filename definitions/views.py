@@ -151,6 +151,13 @@ class AuditView(_View):
     seq: int
 
 
+class AuditPage(_View):
+    """One page of audit events, newest first. ``next`` is as in ``InstancePage``."""
+
+    items: list[AuditView]
+    next: str | None = None
+
+
 class ActionView(_View):
     """Something that was done to a run from outside. ``path``: to this step of it."""
 

@@ -25,7 +25,9 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from temporalio.client import Client, Interceptor
 
+    from adapters.postgres.audit import Audit
     from adapters.postgres.configs import PostgresConfigStore
+    from adapters.postgres.database import Database
     from adapters.postgres.definitions import PostgresDefinitionStore
     from adapters.postgres.reader import PostgresReader
 
@@ -102,13 +104,11 @@ def _temporal_configured() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a command works with. What was not asked for is not there, and asking is a bug."""
+    """What a command or a client works with. Postgres may not be there; Temporal mostly is."""
 
     settings: Settings
     _client: Client | None = None
-    _store: PostgresDefinitionStore | None = None
-    _reader: PostgresReader | None = None
-    _configs: PostgresConfigStore | None = None
+    _database: Database | None = None
 
     @property
     def client(self) -> Client:
@@ -118,25 +118,52 @@ class Services:
         return self._client
 
     @property
+    def recorded(self) -> bool:
+        """Whether the record can be read: whether Postgres was opened."""
+        return self._database is not None
+
+    @property
+    def database(self) -> Database:
+        """Postgres itself.
+
+        Raises:
+            UnreachableError: There is no database. So say those below.
+        """
+        if self._database is None:
+            raise UnreachableError(
+                "Postgres",
+                "this is read from the record, and no database is set up",
+                hint="set STEPLOOM_DATABASE_URL, or give the client a database",
+            )
+        return self._database
+
+    @property
     def store(self) -> PostgresDefinitionStore:
         """Definitions, orgs and users."""
-        if self._store is None:
-            raise AssertionError("Postgres was not opened")
-        return self._store
+        from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
+
+        return PostgresDefinitionStore(self.database)
 
     @property
     def reader(self) -> PostgresReader:
         """The record."""
-        if self._reader is None:
-            raise AssertionError("Postgres was not opened")
-        return self._reader
+        from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
+
+        return PostgresReader(self.database)
 
     @property
     def configs(self) -> PostgresConfigStore:
         """Configurations and channels."""
-        if self._configs is None:
-            raise AssertionError("Postgres was not opened")
-        return self._configs
+        from adapters.postgres.configs import PostgresConfigStore  # noqa: PLC0415
+
+        return PostgresConfigStore(self.database)
+
+    @property
+    def audit(self) -> Audit:
+        """The audit events and their seals."""
+        from adapters.postgres.audit import Audit  # noqa: PLC0415
+
+        return Audit(self.database)
 
     def run_url(self, execution_id: str, run_id: str | None) -> str | None:
         """The page of a run in Temporal's UI, where that has an address."""
@@ -151,40 +178,33 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, needs: Collection[Service] = BOTH
+    settings: Settings, needs: Collection[Service] = BOTH, *, pool_size: int = _POOL_SIZE
 ) -> AsyncIterator[Services]:
     """Connects to what is needed, and closes it afterwards. ``settings`` are resolved ones.
+
+    ``pool_size``: the most connections to Postgres.
 
     Raises:
         UnreachableError: A service is not set up or does not answer; the first of them.
         SteploomError: The database has another schema than this code works with.
     """
     async with AsyncExitStack() as exits:
-        store = reader = configs = client = None
+        database = client = None
         if "postgres" in needs:
-            store, reader, configs = await _open_postgres(settings, exits)
+            database = await _open_postgres(settings, exits, pool_size)
         if "temporal" in needs:
             client = await open_temporal(settings, _traced(exits))
-        yield Services(settings, client, store, reader, configs)
+        yield Services(settings, client, database)
 
 
-async def _open_postgres(
-    settings: Settings, exits: AsyncExitStack
-) -> tuple[PostgresDefinitionStore, PostgresReader, PostgresConfigStore]:
-    from adapters.postgres.configs import PostgresConfigStore  # noqa: PLC0415 (as below)
+async def _open_postgres(settings: Settings, exits: AsyncExitStack, pool_size: int) -> Database:
     from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
-    from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
-    from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
     from adapters.postgres.schema import check_schema  # noqa: PLC0415
 
-    database = Database(database_url(settings), pool_size=_POOL_SIZE)
+    database = Database(database_url(settings), pool_size=pool_size)
     await exits.enter_async_context(database)
     await check_schema(database)
-    return (
-        PostgresDefinitionStore(database),
-        PostgresReader(database),
-        PostgresConfigStore(database),
-    )
+    return database
 
 
 def _traced(exits: AsyncExitStack) -> Sequence[Interceptor]:

@@ -21,16 +21,14 @@ from typing_extensions import override
 
 from activities.attempt import AttemptRunner
 from activities.filtering import FilteringRecorder
+from activities.http import HttpSender
 from activities.payloads import Payloads
 from activities.runs import RunActivities
 from activities.secrets import Secrets
 from activities.temporal import Activities
-from adapters.payloads.opening import open_payloads
-from activities.http import HttpSender
-from activities.runs import RunActivities
-from activities.secrets import Secrets
-from activities.temporal import Activities
 from activities.webhooks import Webhooks
+from adapters.payloads.opening import open_payloads
+from adapters.postgres.audit_seals import AuditSealer
 from adapters.postgres.configs import PostgresConfigStore
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
@@ -45,6 +43,7 @@ from adapters.temporal.search_attributes import missing
 from definitions.redaction import make_redactor
 from worker.connections import database_url, temporal_connection
 from worker.reconciler import Reconciler
+from worker.sealer import keep_sealing
 from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
@@ -142,6 +141,7 @@ async def open_worker(
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
         months = asyncio.create_task(keep_partitions(database), name="partitions")
+        sealing = asyncio.create_task(_seal(database, settings), name="sealer")
         recorder = PostgresRecorder(database)
         watched: Recorder = recorder
         if telemetry is not None:
@@ -203,9 +203,15 @@ async def open_worker(
             )
         finally:
             months.cancel()
+            sealing.cancel()
             await recorder.close()
-            await asyncio.wait({months})
+            await asyncio.wait({months, sealing})
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def _seal(database: Database, settings: Settings) -> None:
+    store, sealer = PostgresDefinitionStore(database), AuditSealer(database)
+    await keep_sealing(store, sealer, settings.audit_seal_interval)
 
 
 def _interceptors(telemetry: Providers | None) -> Sequence[Interceptor]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
+from pydantic import ValidationError
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import (
     ApplicationError,
@@ -27,18 +28,18 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.recording import write_record
-from definitions.audit import workflow_event
+from definitions.document import Definition
 from definitions.errors import UnreachableError
-from definitions.identity import event_id, instance_id
+from definitions.identity import instance_id
 from definitions.names import WORKFLOW_TYPE
 from definitions.records import (
-    AuditEvent,
     ErrorInfo,
     InstanceRecord,
     RecordBatch,
     StepRecord,
 )
-from definitions.statuses import InstanceStatus, StepStatus, moment
+from definitions.statuses import InstanceStatus, StepStatus
+from worker.closing_events import Told, end_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from adapters.postgres.reader import PostgresReader
     from definitions.ports import Recorder
     from definitions.records import Record
-    from definitions.views import AuditView, StepView
+    from definitions.views import StepView
 
 _log = structlog.get_logger(__name__)
 
@@ -156,8 +157,8 @@ class Reconciler:
         if end is None:
             return 0
         steps = await self._reader.steps(org_id, run_id)
-        events = await self._reader.audit_events(org_id, run_id)
-        await write_record(self._recorder, _closing(run, end, steps, events))
+        told = Told(steps, await self._definition(run))
+        await write_record(self._recorder, _closing(run, end, told))
         _log.warning(
             "run_closed",
             execution=run.ref.execution_id,
@@ -165,6 +166,17 @@ class Reconciler:
             reason=end.error.message if end.error is not None else None,
         )
         return 1
+
+    async def _definition(self, run: OpenRun) -> Definition | None:
+        """What the run follows, where that is on record and can be read."""
+        if run.version_id is None:
+            return None
+        version = await self._store.get_version(run.ref.org_id, run.version_id)
+        try:
+            return Definition.model_validate(version.document)
+        except ValidationError:
+            # It was accepted by other rules; that its run has ended is told all the same.
+            return None
 
     async def _end_of(self, run: OpenRun) -> _End | None:
         found = await self._describe(run)
@@ -221,11 +233,9 @@ def _end_by(cause: BaseException | None, at: datetime) -> _End:
     return _End(InstanceStatus.FAILED, at, error=error)
 
 
-def _closing(
-    run: OpenRun, end: _End, steps: Sequence[StepView], events: Sequence[AuditView]
-) -> RecordBatch:
+def _closing(run: OpenRun, end: _End, told: Told) -> RecordBatch:
     """The records that close a run, with every step of it that is still open."""
-    open_steps = _open_steps(steps, end.at)
+    open_steps = _open_steps(told.steps, end.at)
     error = end.error.to_json() if end.error is not None else None
     instance = InstanceRecord(
         seq=_LAST,
@@ -237,13 +247,8 @@ def _closing(
         updated_at=end.at,
         completed_at=end.at,
     )
-    kinds = ["workflow.completed"]
-    if end.status is InstanceStatus.FAILED:
-        kinds.append("workflow.failed")
-    return RecordBatch(
-        ref=run.ref,
-        records=[*open_steps, instance, *(_audit(run, end, kind, events) for kind in kinds)],
-    )
+    events = end_events(run, end.status, end.at, end.error, told, seq=_LAST)
+    return RecordBatch(ref=run.ref, records=[*open_steps, instance, *events])
 
 
 def _open_steps(steps: Sequence[StepView], at: datetime) -> list[Record]:
@@ -262,30 +267,3 @@ def _open_steps(steps: Sequence[StepView], at: datetime) -> list[Record]:
         for step in steps
         if not step.status.ended and step.task_id is not None
     ]
-
-
-def _audit(run: OpenRun, end: _End, kind: str, events: Sequence[AuditView]) -> AuditEvent:
-    ref = run.ref
-    # What the run's first event knew of its definition.
-    began = events[0].event_data["data"]["workflow"] if events else {}
-    timed_out = end.error is not None and end.error.type == "WorkflowTimeout"
-    situation = moment(end.status, timed_out=timed_out)
-    return AuditEvent(
-        seq=_LAST,
-        event_id=event_id(ref.org_id, ref.first_run_id, kind),
-        event_type=kind,
-        occurred_at=end.at,
-        data=workflow_event(
-            kind,
-            timestamp=end.at,
-            workflow_id=ref.workflow_id,
-            execution_id=ref.execution_id,
-            phase=situation.audit_phase,
-            total_steps=began.get("total_steps"),
-            step_name=run.current_step_id,
-            duration=end.at - run.started_at,
-            outcome=situation.audit_outcome,
-            approval_required=began.get("approval_required", False),
-            error_message=end.error.message if end.error is not None else None,
-        ),
-    )

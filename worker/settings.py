@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         description="How often a worker looks for runs that have ended in Temporal without an end "
         "on record: terminated ones, above all (seconds, or ISO 8601; 0: never).",
     )
+    audit_seal_interval: timedelta = Field(
+        default=timedelta(seconds=10),
+        description="How often a worker seals the audit events that were written since: adds them "
+        "to the hash chain of their org (seconds, or ISO 8601; 0: never).",
+    )
     graceful_shutdown: timedelta = Field(
         default=timedelta(seconds=10),
         description="How long running tasks may go on after the worker was asked to stop "
@@ -121,7 +126,13 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: str = Field(default="auto", description="console, json, or auto (by terminal).")
 
-    @field_validator("liveness_timeout", "reconcile_interval", "graceful_shutdown", mode="before")
+    @field_validator(
+        "liveness_timeout",
+        "reconcile_interval",
+        "audit_seal_interval",
+        "graceful_shutdown",
+        mode="before",
+    )
     @classmethod
     def _read_seconds(cls, value: object) -> object:
         # From the environment everything is text, and pydantic reads no seconds out of text.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "SELECT id, org_id, execution_id, first_run_id, workflow_id, version, status, started_at,"
-    " updated_at, completed_at, current_step_id, state FROM workflow_instances AS i"
+    " updated_at, completed_at, current_step_id, state, definition_version_id"
+    " FROM workflow_instances AS i"
     # Those that were begun by the SQL functions are no business of Temporal's.
     " WHERE org_id = %(org)s AND NOT starts_with(first_run_id, 'sql:')"
 )
@@ -36,7 +37,7 @@ _SILENT = (
 class OpenRun(NamedTuple):
     """A run without an end on record, or with a step without one.
 
-    ``completed_at``: when it ended, where that is on record.
+    ``completed_at``: when it ended, where that is on record. ``version_id``: what it is pinned to.
     """
 
     ref: RunRef
@@ -45,6 +46,7 @@ class OpenRun(NamedTuple):
     completed_at: datetime | None
     current_step_id: str | None
     state: dict[str, object]
+    version_id: UUID | None
 
 
 class OpenRuns:
@@ -82,6 +84,7 @@ class OpenRuns:
                 completed_at=row["completed_at"],
                 current_step_id=row["current_step_id"],
                 state=row["state"] or {"input": {}, "steps": {}, "variables": {}},
+                version_id=row["definition_version_id"],
             )
             for row in rows
         ]

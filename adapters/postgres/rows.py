@@ -402,6 +402,17 @@ def _add_attempt(rows: BatchRows, record: AttemptRecord) -> None:
         "completed_at": _time(record.completed_at),
     }
     rows.add(rows.attempts, key, values)
+    if record.replaced:
+        path, iteration, number = record.step.path, record.step.iteration, record.attempt
+        rows.event(
+            "output.replaced",
+            rows.event_id("output.replaced", path, iteration, number),
+            record.completed_at or record.started_at,
+            seq=record.step.seq,
+            path=path,
+            iteration=iteration,
+            attempt=number,
+        )
     if record.attempt > 1:
         rows.add(rows.retried, key, {**place, "at": _time(record.started_at)})
 

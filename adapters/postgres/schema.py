@@ -23,6 +23,7 @@ REVISIONS = (
     "015_secure_tenants",
     "016_move_records",
     "017_keep_requirements",
+    "018_seal_audit_events",
     "019_create_payloads",
 )
 HEAD = REVISIONS[-1]

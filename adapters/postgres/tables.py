@@ -264,6 +264,33 @@ audit_events = Table(
     PrimaryKeyConstraint("org_id", "event_id", name="audit_events_pkey"),
     Index("audit_events_instance_idx", "instance_id", "seq"),
     Index("audit_events_type_idx", "org_id", "event_type", "event_timestamp"),
+    Index("audit_events_page_idx", "org_id", text("event_timestamp DESC"), text("event_id DESC")),
+)
+
+#: The hash chain of each org over its audit events. Append-only, as they are.
+audit_seals = Table(
+    "audit_seals",
+    metadata,
+    Column("org_id", Uuid, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("event_hash", String(64), nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    _timestamp("sealed_at", default=True),
+    PrimaryKeyConstraint("org_id", "position", name="audit_seals_pkey"),
+    UniqueConstraint("org_id", "event_id", name="audit_seals_event_key"),
+)
+
+#: The audit events that have no seal yet; a trigger puts each new one here.
+audit_unsealed = Table(
+    "audit_unsealed",
+    metadata,
+    Column("org_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    _timestamp("recorded_at"),
+    PrimaryKeyConstraint("org_id", "event_id", name="audit_unsealed_pkey"),
+    Index("audit_unsealed_order_idx", "org_id", "recorded_at", "event_id"),
 )
 
 describe_execution_tables(metadata)

@@ -40,6 +40,11 @@ TABLES: dict[str, str] = {
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
+    "audit_seals": (
+        "The hash chain of each org over its audit events, one link for each (see "
+        "[the audit trail](features/audit.md)). Append-only as well."
+    ),
+    "audit_unsealed": "The audit events that wait for their seal.",
     **EXECUTION_TABLES,
 }
 
@@ -163,6 +168,20 @@ COLUMNS: dict[str, dict[str, str]] = {
         "instance_id": "The run: `workflow_instances.id`.",
         "seq": "The order of the run's events.",
         "recorded_at": "When it was written.",
+    },
+    "audit_seals": {
+        "org_id": _ORG,
+        "position": "Its place in the org's chain, from 1 and without gaps.",
+        "event_id": "The event: `audit_events.event_id`.",
+        "event_hash": "The SHA-256 of the event as it is stored, in hexadecimal.",
+        "previous_hash": "The `hash` of the link before; 64 zeros at the first one.",
+        "hash": "The SHA-256 of `position`, `previous_hash` and `event_hash`.",
+        "sealed_at": "When the link was made.",
+    },
+    "audit_unsealed": {
+        "org_id": _ORG,
+        "event_id": "The event: `audit_events.event_id`.",
+        "recorded_at": "When the event was written.",
     },
     **EXECUTION_COLUMNS,
 }

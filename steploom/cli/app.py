@@ -15,8 +15,9 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from steploom.cli import (
-    cleanup,
+    audit,
     channels,
+    cleanup,
     configs,
     demo,
     dev,
@@ -332,6 +333,24 @@ _add(
     "steploom channels list --workflow expense-approval --output json",
 )
 
+_audit = _group("audit", "The audit events and their seals.", OPERATE)
+_add(
+    _audit,
+    "list",
+    audit.list_events,
+    None,
+    "steploom audit list --type workflow.failed --since 7d",
+    "steploom audit list --execution expense-approval-k3v9q2 --output jsonl",
+)
+_add(
+    _audit,
+    "verify",
+    audit.verify,
+    None,
+    "steploom audit verify",
+    "steploom audit verify --org all --output json",
+)
+_add(_audit, "seal", audit.seal, None, "steploom audit seal")
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 _add(

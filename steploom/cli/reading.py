@@ -115,6 +115,9 @@ def list_executions(
         str | None,
         typer.Option(metavar="TIME", help="Started since: 30m, 2h, 7d, or 2026-01-31T08:00:00Z."),
     ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Started before: 30m, or a time, as --since.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
     after: Annotated[
         str | None, typer.Option(metavar="NEXT", help="Go on behind a page: its `next`.")
@@ -125,7 +128,7 @@ def list_executions(
     """List executions, the newest first."""
     from steploom.cli.session import in_session  # noqa: PLC0415
 
-    started = _since(since)
+    started, before = moment_of("--since", since), moment_of("--until", until)
 
     async def work(services: Services, owner: Organization) -> InstancePage:
         came_from = None
@@ -138,6 +141,7 @@ def list_executions(
             correlation_id=correlation_id,
             came_from=came_from,
             since=started,
+            until=before,
             limit=limit,
             after=after,
         )
@@ -155,7 +159,12 @@ def list_executions(
     )
 
 
-def _since(text: str | None) -> datetime | None:
+def moment_of(option: str, text: str | None) -> datetime | None:
+    """A time that an option was given: one of the calendar, or so long ago.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
     if text is None:
         return None
     ago = _AGO.match(text.strip())
@@ -165,7 +174,7 @@ def _since(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInputError(
-            f"--since {text!r} is no time",
+            f"{option} {text!r} is no time",
             hint="give 30m, 2h, 7d, or a time such as 2026-01-31T08:00:00Z",
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -24,9 +24,20 @@ def in_session(
 ) -> T:
     """Runs a piece of work for an org; ``given`` are settings that go before the environment's."""
 
+    async def for_org(services: Services) -> T:
+        return await work(services, await services.store.find_org(org))
+
+    return with_services(for_org, needs, **given)
+
+
+def with_services(
+    work: Callable[[Services], Awaitable[T]], needs: Collection[Service] = BOTH, **given: Any
+) -> T:
+    """Runs a piece of work that is not about one org; ``given`` as for ``in_session``."""
+
     async def run() -> T:
         settings = resolve_settings(load_settings(**given), Path.cwd())
         async with open_services(settings, needs) as services:
-            return await work(services, await services.store.find_org(org))
+            return await work(services)
 
     return asyncio.run(run())

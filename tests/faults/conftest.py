@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
+from adapters.postgres.audit import Audit
 from adapters.postgres.database import Database
 from adapters.temporal.connection import TemporalConnection, connect
 from adapters.temporal.search_attributes import register
+from steploom.operations.auditing import verify
 from tests.faults.agreement import disagreements
 from tests.workflows.documents import branch, definition, retry, step
-from tests.workflows.stack import Stack
+from tests.workflows.stack import DEFAULT, Stack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -58,8 +60,12 @@ async def start_many(stack: Stack, runs: int, *, at_once: int = 20) -> list[Hand
 
 
 async def all_agree(stack: Stack, handles: Sequence[Handle]) -> None:
-    """Every run has ended well, and its record agrees with its history."""
+    """Every run has ended well, its record agrees with its history, the audit trail is whole."""
     for number, handle in enumerate(handles):
         assert await stack.result(handle) == {"done": number}
         found = await disagreements(handle, await stack.record(handle), INLINE)
         assert not found, f"{handle.id}: {found}"
+    audit = Audit(stack.database)
+    await audit.sealer.seal_all(DEFAULT)
+    verdict = await verify(audit, await stack.store.find_org("default"))
+    assert (verdict.broken, verdict.sealed) == (None, 2 * len(handles))

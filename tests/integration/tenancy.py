@@ -17,6 +17,7 @@ import pytest_asyncio
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from adapters.postgres.audit_seals import AuditSealer
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.migrate import upgrade
@@ -170,6 +171,9 @@ async def fill(url: str) -> None:
                     " SELECT org_id, id, 'input', 'made_up' FROM workflow_nodes"
                     " ON CONFLICT DO NOTHING"
                 )
+            # One event is sealed, and one waits for it.
+            await AuditSealer(database).seal_all(org)
+            await recorder.write(facts(ref, audit(ref, 9, "workflow.failed", outcome="failed")))
         await recorder.close()
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from adapters.postgres.audit_seals import AuditSealer
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.records import Decision, ErrorInfo, Evaluated, RunOrigin
 from definitions.statuses import InstanceStatus, StepStatus
@@ -21,6 +22,7 @@ from tests.integration.facts import (
     started,
     step,
 )
+from tests.postgres import as_administrator
 
 if TYPE_CHECKING:
     from adapters.postgres.database import Database
@@ -70,6 +72,7 @@ async def _write_runs(database: Database) -> None:
         await recorder.write(started(run, origin=origin))
         await recorder.write(facts(run, event, flush(3, InstanceStatus.COMPLETED)))
     await recorder.close()
+    await AuditSealer(database).seal_all(DEFAULT)
 
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=block.place) for block in blocks("sql")])
@@ -90,3 +93,23 @@ async def test_the_success_rate_counts_what_ended(database: Database) -> None:
         [row] = await (await connection.execute(query.encode())).fetchall()
     assert (row["workflow"], row["total_executions"], row["successful"]) == ("expense", 2, 1)
     assert float(row["success_rate"]) == 50.0
+
+
+async def test_the_chain_is_checked_in_sql(database: Database, database_url: str) -> None:
+    """The query in audit.md holds for an untouched chain, and shows a change of an event."""
+    await _write_runs(database)
+    [query] = [block.text for block in blocks("sql") if "event_holds" in block.text]
+    holds = {"no_gap": True, "follows": True, "seal_holds": True, "event_holds": True}
+
+    def checked() -> list[dict[str, Any]]:
+        rows = as_administrator(database_url, query)
+        return [{name: row[name] for name in holds} for row in rows]
+
+    assert checked() == [holds, holds]
+    as_administrator(
+        database_url,
+        "SET session_replication_role = replica;"
+        ' UPDATE audit_events SET event_data = event_data || \'{"version": "1.1"}\''
+        " WHERE event_id = (SELECT event_id FROM audit_seals WHERE position = 2)",
+    )
+    assert checked() == [holds, {**holds, "event_holds": False}]

@@ -268,6 +268,20 @@ def test_an_execution_has_its_audit_events(db: Session) -> None:
         )
 
 
+def test_the_end_says_where_an_execution_stood(db: Session) -> None:
+    """Position and name of the step of the main path that was begun last."""
+    trace = db.one(START)
+    for node in (5, 6, 8):
+        db.run("SELECT start_workflow_step(%s, %s, 1, NULL)", trace, node)
+    db.run("SELECT start_workflow_step(%s, 7, 1, NULL, 'ship/post/label')", trace)
+    db.run("SELECT start_workflow_step(%s, 5, 1, NULL)", trace)
+    db.run("SELECT complete_workflow_execution(%s, 'completed')", trace)
+    [row] = db.all("SELECT * FROM audit_events WHERE event_type = 'workflow.completed'")
+    workflow = row["event_data"]["data"]["workflow"]
+    told = (workflow["current_step"], workflow["total_steps"], workflow["step_name"])
+    assert told == (1, 3, "Charge the card")
+
+
 def test_a_failed_step_is_tried_again(db: Session) -> None:
     """Each retry is a new attempt; the step opens, counts it, and can end well."""
     db.run(START)

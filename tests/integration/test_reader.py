@@ -1,18 +1,15 @@
-"""Reading the record: pages, names, orgs, the specification's own queries, and their plans."""
+"""Reading the record: pages, names, orgs, and the specification's own queries."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from adapters.postgres.database import APP_ROLE
-from adapters.postgres.reader import _FILTERS, _STEPS, PostgresReader, instances_query
+from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.identity import org_id
@@ -285,65 +282,3 @@ async def test_the_query_for_the_success_rate(
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(SUCCESS_RATE).fetchall()
     assert [(row[0], row[1], row[2], float(row[3])) for row in rows] == [("order", 3, 2, 66.67)]
-
-
-def plan_of(connection: psycopg.Connection[Any], query: Any, values: dict[str, Any]) -> str:
-    statement = psycopg.ClientCursor(connection).mogrify(query, values)
-    row = connection.execute(f"EXPLAIN (FORMAT JSON) {statement}".encode()).fetchone()
-    assert row is not None
-    return json.dumps(row[0])
-
-
-@pytest.mark.parametrize("role", ["none", APP_ROLE])
-def test_a_page_and_a_runs_steps_are_read_by_index(database_url: str, role: str) -> None:
-    """Among 20,000 runs none of the reads that everybody does scans a table.
-
-    The policies of the application's role do not stand in the way.
-    """
-    with psycopg.connect(database_url) as connection:
-        connection.execute(
-            "INSERT INTO workflow_instances (id, org_id, workflow_id, version, execution_id,"
-            " first_run_id, status, started_at, updated_at, trace_id, trace_created_at)"
-            " SELECT gen_random_uuid(), %s, 'order' || n %% 50, '1.0.0', 'e' || n, 'r' || n,"
-            " 'running', now() - n * interval '1 s', now(), n, now()"
-            " FROM generate_series(1, 20000) AS n",
-            (DEFAULT,),
-        )
-        connection.execute(
-            "INSERT INTO workflow_trace (id, created_at, org_id, instance_id, start_time,"
-            " updated_at) SELECT trace_id, trace_created_at, org_id, id, started_at, updated_at"
-            " FROM workflow_instances"
-        )
-        connection.execute(
-            "INSERT INTO workflow_steps (step_uuid, org_id, trace_id, trace_created_at, path,"
-            " iteration, seq, first_seq, step_id, status) SELECT gen_random_uuid(), org_id,"
-            " trace_id, trace_created_at, 'a', 1, 1, 1, 'a', 'active' FROM workflow_instances"
-        )
-        connection.execute("ANALYZE")
-        connection.execute(
-            "SELECT set_config('role', %s, true), set_config('app.current_org_id', %s, true)",
-            (role, str(DEFAULT)),
-        )
-        values = {
-            "org": DEFAULT,
-            "limit": 51,
-            "after_time": at(0) + timedelta(days=3650),
-            "after_id": DEFAULT,
-            "workflow_id": "order7",
-            "instance": run_ref().instance_id,
-            "came_from": run_ref().instance_id,
-        }
-        after = _FILTERS["after_time"]
-        page = plan_of(connection, instances_query([after], brief=True), values)
-        of_one = instances_query([_FILTERS["workflow_id"], after], brief=True)
-        page_of_one = plan_of(connection, of_one, values)
-        came_from = instances_query([_FILTERS["came_from"]], brief=True)
-        related = plan_of(connection, came_from, values)
-        steps = plan_of(connection, _STEPS, values)
-    assert "workflow_instances_page_idx" in page
-    assert "workflow_instances_origin_idx" in related
-    assert "workflow_instances_workflow_page_idx" in page_of_one
-    for plan in (page, page_of_one):
-        assert '"Sort"' not in plan
-        assert "Seq Scan" not in plan
-    assert "Seq Scan" not in steps

@@ -54,6 +54,9 @@ NEEDS_POSTGRES = [
     ["configs", "list"],
     ["channels", "set", "web"],
     ["channels", "list"],
+    ["audit", "list"],
+    ["audit", "verify"],
+    ["audit", "seal"],
     ["migrate"],
     ["worker"],
 ]

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from definitions.jsonvalues import MAX_DEPTH, MAX_INTEGER_BITS, storable
+from definitions.jsonvalues import (
+    MAX_DEPTH,
+    MAX_INTEGER_BITS,
+    storable,
+    with_storable_keys,
+)
 
 TEXT = st.text()
 ANYTHING = st.recursive(
@@ -71,3 +76,21 @@ def test_a_list_that_holds_itself_ends() -> None:
     result, changed = storable(value)
     assert changed
     assert json.dumps(result).count("[") == MAX_DEPTH
+
+
+def test_keys_are_made_storable_before_pydantic_sees_them() -> None:
+    """In objects and lists at any depth; what needs nothing is returned itself."""
+
+    class Other:
+        pass
+
+    other = Other()
+    odd = [{"a\ud800": {"b\x00": other}}, {1: "\ud800"}]
+    assert with_storable_keys(odd) == ([{"a\ufffd": {"b\ufffd": other}}, {1: "\ud800"}], True)
+    fine = [{"a": [other, ("x",)]}]
+    kept, changed = with_storable_keys(fine)
+    assert (kept is fine, changed) == (True, False)
+    endless: list[Any] = []
+    endless.append(endless)
+    kept, changed = with_storable_keys(endless)
+    assert (kept is endless, changed) == (True, False)

@@ -206,6 +206,22 @@ async def beating(given: dict[str, Any], context: TaskContext) -> dict[str, Any]
     return {"attempt": context.attempt}
 
 
+UNSTORABLE: dict[str, Any] = {
+    "zero": {"text": "a\x00b"},
+    "surrogate": {"text": "a\ud800b"},
+    "nan": {"number": float("nan")},
+    "infinity": {"numbers": [float("inf"), float("-inf"), 1.5]},
+    "huge": {"number": float("1e400")},
+    "key": {"a\ud800": {"b\x00": 1}},
+}
+
+
 @task("test.unstorable")
-async def unstorable(_given: Any) -> dict[str, Any]:
-    return {"text": "a\x00b", "number": float("nan")}
+async def unstorable(given: dict[str, str]) -> Any:
+    return UNSTORABLE[given["which"]]
+
+
+@task("test.unstorable-typed")
+async def unstorable_typed(given: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = UNSTORABLE[given["which"]]
+    return found

@@ -81,7 +81,7 @@ def telling(*, gated: str | None = None) -> dict[str, Any]:
 def services(stack: Stack, configs: Configs) -> Services:
     """What a command works with."""
     settings = stack.settings(task_queue=stack.task_queue)
-    return Services(settings, stack.client, stack.store, stack.reader, configs.store)
+    return Services(settings, stack.client, stack.database)
 
 
 async def test_the_workflow_goes_before_its_channel_and_that_before_all(

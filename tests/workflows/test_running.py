@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from definitions.canonical import content_hash
 from definitions.identity import event_id, instance_id, step_record_id
+from tests.postgres import as_administrator
 from tests.workflows.documents import definition, retry, step
 from tests.workflows.stack import DEFAULT, Stack
 from tests.workflows.tasks import REMEMBERED
@@ -309,11 +310,35 @@ async def test_a_definition_without_any_task_runs_on_its_own(stack: Stack) -> No
     assert record.statuses() == [("set", "completed"), ("noop", "completed")]
 
 
-async def test_what_postgres_cannot_keep_does_not_cost_the_record(stack: Stack) -> None:
-    """U+0000 and NaN in an output are replaced, and the run sees what the record says."""
-    result, record = await stack.run(definition(step("odd", "test.unstorable")))
-    assert result == {"text": "a\ufffdb", "number": "NaN"}
-    assert record.step("odd").output == result
+@pytest.mark.parametrize("task", ["test.unstorable", "test.unstorable-typed"])
+@pytest.mark.parametrize(
+    ("which", "kept"),
+    [
+        ("zero", {"text": "a\ufffdb"}),
+        ("surrogate", {"text": "a\ufffdb"}),
+        ("nan", {"number": "NaN"}),
+        ("infinity", {"numbers": ["Infinity", "-Infinity", 1.5]}),
+        ("huge", {"number": "Infinity"}),
+        ("key", {"a\ufffd": {"b\ufffd": 1}}),
+    ],
+)
+async def test_what_postgres_cannot_keep_does_not_cost_the_record(
+    stack: Stack, task: str, which: str, kept: dict[str, Any]
+) -> None:
+    """It is replaced and flagged, and the run sees what the record says."""
+    result, record = await stack.run(definition(step("odd", task, input={"which": which})))
+    assert result == kept
+    assert record.step("odd").output == kept
+    assert record.attempt_statuses("odd") == ["completed"]
+    flags = as_administrator(
+        stack.url,
+        "SELECT e.path, e.iteration, e.attempt, s.path AS of FROM workflow_events AS e"
+        " JOIN workflow_instances AS i ON i.trace_id = e.trace_id"
+        " JOIN workflow_steps AS s ON s.id = e.step_id"
+        " WHERE i.id = %s AND e.event_type = 'output.replaced'",
+        record.instance.id,
+    )
+    assert flags == [{"path": "odd", "iteration": 1, "attempt": 1, "of": "odd"}]
 
 
 async def test_values_keep_all_their_digits(stack: Stack) -> None:

@@ -1,7 +1,8 @@
 -- What the application may do. Run after every migration, and again whenever it is needed.
 --
 -- Nothing is granted on partitions: reading one by its own name would go round the policies of its
--- parent. TRUNCATE is granted on nothing. Audit events and registered versions cannot be removed.
+-- parent. TRUNCATE is granted on nothing. Audit events, their seals
+-- and registered versions cannot be removed.
 
 DO $$
 DECLARE
@@ -20,6 +21,8 @@ BEGIN
             ('workflow_definitions', 'SELECT, INSERT, UPDATE'),
             ('workflow_definition_versions', 'SELECT, INSERT, UPDATE'),
             ('audit_events', 'SELECT, INSERT'),
+            ('audit_seals', 'SELECT, INSERT'),
+            ('audit_unsealed', 'SELECT, INSERT, DELETE'),
             ('outbox_events', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_instances', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_trace', 'SELECT, INSERT, UPDATE, DELETE'),

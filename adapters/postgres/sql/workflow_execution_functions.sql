@@ -151,6 +151,7 @@ DECLARE
     ended_at timestamptz := clock_timestamp();
     last_seq bigint;
     failed boolean := p_status IN ('failed', 'timeout');
+    stands_at record;
     told jsonb;
     audit jsonb;
 BEGIN
@@ -166,7 +167,20 @@ BEGIN
         RETURN;
     END IF;
     last_seq := execution_next_seq(run.trace_id, run.seq);
+    -- The step of the main path that was entered last, and its place there.
+    SELECT s.step_id, coalesce(s.name, s.step_id) AS name, (
+        SELECT d.place
+        FROM workflow_definition_versions AS v
+        CROSS JOIN LATERAL jsonb_array_elements(v.document -> 'steps')
+            WITH ORDINALITY AS d (step, place)
+        WHERE v.id = run.definition_version_id AND d.step ->> 'stepId' = s.step_id
+    ) AS place INTO stands_at
+    FROM workflow_steps AS s
+    WHERE s.trace_id = run.trace_id AND s.path = s.step_id
+    ORDER BY s.first_seq DESC
+    LIMIT 1;
     told := jsonb_build_object(
+        'current_step', stands_at.place, 'step_name', stands_at.name,
         'phase', CASE WHEN failed THEN 'failed' ELSE 'completed' END,
         'outcome', CASE
             WHEN failed THEN 'failed' WHEN p_status = 'completed' THEN 'success' ELSE 'cancelled'

@@ -7,7 +7,7 @@ from alembic import op
 from adapters.postgres.migrations.sqlfile import run_file
 
 revision = "019_create_payloads"
-down_revision = "017_keep_requirements"
+down_revision = "018_seal_audit_events"
 branch_labels = None
 depends_on = None
 
