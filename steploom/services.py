@@ -100,7 +100,7 @@ def _temporal_configured() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a command works with. What was not asked for is not there, and asking is a bug."""
+    """What a command or a client works with. Postgres may not be there; Temporal mostly is."""
 
     settings: Settings
     _client: Client | None = None
@@ -115,17 +115,30 @@ class Services:
         return self._client
 
     @property
+    def recorded(self) -> bool:
+        """Whether the record can be read: whether Postgres was opened."""
+        return self._reader is not None
+
+    @property
     def store(self) -> PostgresDefinitionStore:
-        """Definitions, orgs and users."""
+        """Definitions, orgs and users.
+
+        Raises:
+            UnreachableError: There is no database.
+        """
         if self._store is None:
-            raise AssertionError("Postgres was not opened")
+            raise _no_record()
         return self._store
 
     @property
     def reader(self) -> PostgresReader:
-        """The record."""
+        """The record.
+
+        Raises:
+            UnreachableError: There is no database.
+        """
         if self._reader is None:
-            raise AssertionError("Postgres was not opened")
+            raise _no_record()
         return self._reader
 
     def run_url(self, execution_id: str, run_id: str | None) -> str | None:
@@ -139,11 +152,21 @@ class Services:
         return f"{page}/{quote(run_id, safe='')}/history" if run_id else page
 
 
+def _no_record() -> UnreachableError:
+    return UnreachableError(
+        "Postgres",
+        "this is read from the record, and no database is set up",
+        hint="set STEPLOOM_DATABASE_URL, or give the client a database",
+    )
+
+
 @asynccontextmanager
 async def open_services(
-    settings: Settings, needs: Collection[Service] = BOTH
+    settings: Settings, needs: Collection[Service] = BOTH, *, pool_size: int = _POOL_SIZE
 ) -> AsyncIterator[Services]:
     """Connects to what is needed, and closes it afterwards. ``settings`` are resolved ones.
+
+    ``pool_size``: the most connections to Postgres.
 
     Raises:
         UnreachableError: A service is not set up or does not answer; the first of them.
@@ -152,21 +175,21 @@ async def open_services(
     async with AsyncExitStack() as exits:
         store = reader = client = None
         if "postgres" in needs:
-            store, reader = await _open_postgres(settings, exits)
+            store, reader = await _open_postgres(settings, exits, pool_size)
         if "temporal" in needs:
             client = await open_temporal(settings, _traced(exits))
         yield Services(settings, client, store, reader)
 
 
 async def _open_postgres(
-    settings: Settings, exits: AsyncExitStack
+    settings: Settings, exits: AsyncExitStack, pool_size: int
 ) -> tuple[PostgresDefinitionStore, PostgresReader]:
     from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
     from adapters.postgres.schema import check_schema  # noqa: PLC0415
 
-    database = Database(database_url(settings), pool_size=_POOL_SIZE)
+    database = Database(database_url(settings), pool_size=pool_size)
     await exits.enter_async_context(database)
     await check_schema(database)
     return PostgresDefinitionStore(database), PostgresReader(database)

@@ -54,7 +54,7 @@ def run_names(state: RunState) -> dict[str, Json]:
         "input": state.input,
         "data": state.main.data,
         "variables": state.variables,
-        "steps": state.main.steps,  # type: ignore[dict-item]
+        "steps": state.main.steps,
         "workflow": {
             "id": state.workflow_id,
             "version": state.version,
@@ -75,7 +75,7 @@ def names_in_scope(state: RunState, lane: Lane, **more: Any) -> dict[str, Json]:
     return {
         **run_names(state),
         "data": lane.frame.data,
-        "steps": lane.visible_steps(),  # type: ignore[dict-item]
+        "steps": lane.visible_steps(),
         **lane.item_names(),
         **more,
     }
