@@ -30,7 +30,7 @@ from definitions.names import (
     UPDATE_SKIP,
 )
 from definitions.outputs import json_size
-from definitions.problems import Problem, pointer
+from definitions.validation.misfits import misfits
 from steploom.operations.executions import find
 from steploom.operations.temporal import find_run, has_pollers, unreachable
 from steploom.operations.unrecorded import status_of
@@ -259,11 +259,7 @@ def _check_message(model: type[BaseModel], message: JsonObject) -> None:
     try:
         model.model_validate(message, by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = [
-            Problem(pointer=pointer(*one["loc"]), code=one["type"], message=one["msg"])
-            for one in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise InvalidInputError("the run could not read that", problems=problems) from None
+        raise InvalidInputError("the run could not read that", problems=misfits(error)) from None
 
 
 async def _find_running(services: Services, org: Organization, name: str) -> str:

@@ -31,10 +31,11 @@ from definitions.names import (
     WORKFLOW_TYPE,
 )
 from definitions.outputs import json_size
-from definitions.problems import Problem, pointer
+from definitions.problems import Problem
 from definitions.start import MAX_RUN_VALUE_BYTES, StartRequest, request_hash
 from definitions.statuses import InstanceStatus
 from definitions.validation.api import validate
+from definitions.validation.misfits import misfits
 from steploom.operations.orgs import find_org
 from steploom.operations.temporal import has_pollers
 
@@ -104,10 +105,7 @@ def parse_start(values: Mapping[str, Any]) -> StartRequest:
     except JsonGateError as error:
         problems = [Problem(pointer=error.pointer, code=error.code, message=error.message)]
     except ValidationError as error:
-        problems = [
-            Problem(pointer=pointer(*one["loc"]), code=one["type"], message=one["msg"])
-            for one in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
+        problems = misfits(error)
     raise InvalidInputError(
         "the start object is unusable",
         problems=problems,
