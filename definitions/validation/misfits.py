@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from pydantic_core import ErrorType
+from pydantic_core.core_schema import ErrorType
 
 from definitions.problems import Problem, pointer
 from definitions.validation.structure import CODES, sentence

@@ -27,6 +27,7 @@ from steploom.cli import (
     reading,
     rehearse,
     tenants,
+    ui,
     watching,
     worker,
 )
@@ -227,6 +228,14 @@ _add(
     RUN,
     "steploom explain expense-approval-k3v9q2",
     "steploom explain expense-approval-k3v9q2 manager",
+)
+_add(
+    app,
+    "ui",
+    ui.ui,
+    RUN,
+    "steploom ui expense-approval-k3v9q2 --role manager",
+    "steploom ui expense-approval-k3v9q2 --permission pay --output json",
 )
 _add(app, "watch", watching.watch, RUN, "steploom watch expense-approval-k3v9q2")
 _add(

@@ -26,6 +26,8 @@ from steploom.operations.temporal import find_run, has_pollers, unreachable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from temporalio.client import WorkflowExecutionDescription
+
     from definitions.jsontypes import Json
     from definitions.ports import Organization
     from definitions.views import InstanceView
@@ -66,25 +68,29 @@ async def show_ui(services: Services, org: Organization, name: str, user: UiUser
         try:
             instance = await services.reader.find_instance(org.id, name)
         except NotFoundError:
-            instance = None
+            instance = None  # Not on record yet, or there is none.
     execution_id = instance.execution_id if instance is not None else name
     found = await find_run(services.client, execution_id, org)
-    if found is None and instance is None:
+    try:
+        if found is not None:
+            return await _ask(services, found, user)
+    except UnreachableError:
+        if instance is None or not instance.status.ended:
+            raise
+    if instance is None:
         raise NotFoundError("execution", name)
-    served = found is not None and await has_pollers(services.client, found.task_queue)
-    if not served:
-        if instance is not None and instance.status.ended:
-            return await _from_record(services, org, instance, user)
+    return await _from_record(services, org, instance, user)
+
+
+async def _ask(services: Services, found: WorkflowExecutionDescription, user: UiUser) -> UiAnswer:
+    execution_id = found.id
+    if not await has_pollers(services.client, found.task_queue):
         raise UnreachableError(
             "Temporal",
             f"no worker serves {execution_id} now, so nobody can ask it",
             hint="start a worker with `steploom worker` or `steploom dev`",
         )
-    return await _ask(services, execution_id, user)
-
-
-async def _ask(services: Services, execution_id: str, user: UiUser) -> UiAnswer:
-    handle = services.client.get_workflow_handle(execution_id)
+    handle = services.client.get_workflow_handle(execution_id, run_id=found.run_id)
     request = UiRequest(user=user).to_json()
     try:
         answer = await asyncio.wait_for(handle.query(QUERY_UI, request), _ANSWER)
