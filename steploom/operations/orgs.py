@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -12,6 +13,9 @@ from definitions.ports import Organization
 
 if TYPE_CHECKING:
     from steploom.services import Services
+
+
+_SLUG = re.compile(r"[A-Za-z0-9-]{1,63}")
 
 
 async def find_org(services: Services, name: str) -> Organization:
@@ -26,7 +30,7 @@ async def find_org(services: Services, name: str) -> Organization:
     """
     if services.recorded:
         return await services.store.find_org(name)
-    if not name or _is_uuid(name):
+    if _SLUG.fullmatch(name) is None or _is_uuid(name):
         raise InvalidInputError(
             f"without a database an org is named by its slug, and {name!r} is none",
             hint="give the slug, such as acme, or a database",

@@ -138,7 +138,7 @@ async def start(
     if execution_id is not None:
         check_execution_id(execution_id)
     org = await find_org(services, request.org_id)
-    plan = await _plan(services, org, request, catalogue)
+    plan = await plan_start(services, org, request, catalogue)
     digest = request_hash(request.to_json())
     if request.idempotency_key is not None:
         if execution_id is not None:
@@ -162,12 +162,19 @@ async def start(
     return await begin(services, org, request, plan, execution_id=execution_id, digest=digest)
 
 
-async def _plan(
+async def plan_start(
     services: Services,
     org: Organization,
     request: StartRequest,
     catalogue: Mapping[str, TaskSpec] | None,
 ) -> Planned:
+    """What a start object will run, as far as that can be known and checked here.
+
+    Raises:
+        NotFoundError: No such definition or version.
+        InvalidDocumentError: The inline definition has errors.
+        InvalidInputError: The input does not fit, or is too large.
+    """
     document: Any = request.definition
     if document is None and not services.recorded:
         # What only the record knows is left to the worker, as for any client of Temporal's.
@@ -230,7 +237,7 @@ async def begin(
             id=execution_id,
             task_queue=queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=await _search_attributes(services, org, plan),
+            search_attributes=await search_attributes(services, org, plan),
             static_summary=plan.name,
             memo={_MEMO_HASH: digest} if request.idempotency_key is not None else None,
         )
@@ -257,7 +264,7 @@ async def begin(
     )
 
 
-async def _search_attributes(
+async def search_attributes(
     services: Services, org: Organization, plan: Planned
 ) -> TypedSearchAttributes:
     """Those that the run would set by itself: set now, they cost it no event."""
