@@ -6,11 +6,12 @@ so that every org has names of its own and none sees another's.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from temporalio.client import (
@@ -307,28 +308,36 @@ async def list_schedules(services: Services, org: Organization) -> list[Schedule
 
 async def pause_schedule(
     services: Services, org: Organization, name: str, *, actor: str, reason: str | None = None
-) -> None:
-    """Starts nothing until it is resumed; what runs goes on.
+) -> ScheduleView:
+    """Starts nothing until it is resumed; what runs goes on. Returns the schedule as it is then.
 
     Raises:
         NotFoundError: There is no such schedule.
     """
     async with _asked(name):
         await _handle(services, org, name).pause(note=_note("paused", actor, reason))
+    # Also because Temporal can lose a pause that is followed by another request at once.
+    return await show_schedule(services, org, name)
 
 
 async def resume_schedule(
     services: Services, org: Organization, name: str, *, actor: str, reason: str | None = None
-) -> None:
+) -> ScheduleView:
     """Goes on after a pause; what would have started meanwhile is not made up for."""
     async with _asked(name):
         await _handle(services, org, name).unpause(note=_note("resumed", actor, reason))
+    return await show_schedule(services, org, name)
 
 
 async def trigger_schedule(services: Services, org: Organization, name: str) -> None:
     """Starts an execution now, paused or not, under the same policy for overlaps."""
+    handle = _handle(services, org, name)
     async with _asked(name):
-        await _handle(services, org, name).trigger()
+        recent = (await handle.describe()).info.recent_actions
+        # Executions are named after the second: Temporal drops another one of the same.
+        since = datetime.now(UTC) - recent[-1].started_at if recent else _SHORTEST
+        await asyncio.sleep(min(1.0, max(0.0, (_SHORTEST - since).total_seconds())))
+        await handle.trigger()
 
 
 async def delete_schedule(services: Services, org: Organization, name: str) -> None:

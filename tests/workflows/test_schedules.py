@@ -103,8 +103,7 @@ async def test_executions_by_the_clock(stack: Stack) -> None:
             described = await stack.client.get_workflow_handle(one.execution_id).describe()
             assert described.search_attributes["SteploomOrg"] == ["default"]
             assert described.search_attributes["SteploomDefinition"] == [workflow]
-        await pause_schedule(services, org, schedule, actor="ann", reason="too many")
-        view = await show_schedule(services, org, schedule)
+        view = await pause_schedule(services, org, schedule, actor="ann", reason="too many")
         assert (view.paused, view.note, view.input) == (True, "paused by ann: too many", {"n": 4})
         assert view.recent
         starts = view.starts
@@ -116,8 +115,7 @@ async def test_executions_by_the_clock(stack: Stack) -> None:
 
         await until(one_more)
         assert (await show_schedule(services, org, schedule)).starts == (starts or 0) + 1
-        await resume_schedule(services, org, schedule, actor="ann")
-        assert not (await show_schedule(services, org, schedule)).paused
+        assert not (await resume_schedule(services, org, schedule, actor="ann")).paused
         await delete_schedule(services, org, schedule)
         for asked in (show_schedule, trigger_schedule, delete_schedule):
             with pytest.raises(NotFoundError, match=schedule):
