@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from definitions.start import DEFAULT_ORG
+from steploom.client.leaving import settle_at_exit
 from steploom.operations.orgs import find_org
 from steploom.services import load_settings, open_services, resolve_settings
 
@@ -91,6 +92,7 @@ class Connection:
             NotFoundError: The database has no such org.
             InvalidInputError: A setting is unusable.
         """
+        settle_at_exit()
         settings = self.settings()
         needs: set[Service] = {"temporal"}
         if settings.database_url is not None:
