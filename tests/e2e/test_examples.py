@@ -107,7 +107,7 @@ def test_ui_by_any_client(live: Live) -> None:
     assert [one["componentId"] for one in answer["components"]] == ["review-form", "progress-bar"]
     assert "unusable" in live.temporal(*asked, '{"user": 7}')["error"]
     assert live.steploom("ui", name).stdout.splitlines()[1].startswith("progress-bar")
-    assert live.steploom("ui", "nothing-of-that-name", code=3)
+    live.steploom("ui", "nothing-of-that-name", code=3)
     live.steploom("approve", name)
 
 
