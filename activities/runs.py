@@ -32,6 +32,7 @@ from definitions.records import (
 from definitions.references import KEY, first_reference
 from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest
 from definitions.validation.api import parse_definition
+from definitions.validation.misfits import misfit_text, misfits
 from definitions.walk import task_ids
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class RunActivities:
                 definition = parse_definition(start.definition, catalogue=self._registry.specs())
             except InvalidDocumentError as error:
                 details = [problem.model_dump(mode="json") for problem in error.problems]
-                raise _StartRefusedError("ValidationError", error.message, details) from None
+                raise _StartRefusedError("ValidationError", str(error), details) from None
             return await self._store.register(
                 org.id, definition, start.definition, listed=False, created_by=start.user_id
             )
@@ -247,12 +248,8 @@ def _parse_start(request: ResolveRequest) -> StartRequest:
     try:
         return StartRequest.model_validate(request.start, by_alias=True, by_name=False)
     except ValidationError as error:
-        details = [
-            {"pointer": "".join(f"/{part}" for part in one["loc"]), "message": one["msg"]}
-            for one in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        sentences = "; ".join(f"{one['pointer'] or '/'}: {one['message']}" for one in details)
-        message = f"the start object is unusable: {sentences}"
+        details = [one.model_dump(mode="json") for one in misfits(error)]
+        message = f"the start object is unusable: {misfit_text(error)}"
         raise _StartRefusedError("InputError", message, details) from None
 
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -52,11 +54,16 @@ class InvalidDocumentError(SteploomError):
     """A definition with at least one error. ``problems`` holds all of them, warnings included."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        errors = [p for p in problems if p.severity == "error"]
-        first = errors[0] if errors else problems[0]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        super().__init__(f"{first.pointer or '/'}: {first.message}{more}")
+        errors = [p for p in problems if p.severity == "error"] or list(problems)
+        many = f"{len(errors)} errors" if len(errors) > 1 else "an error"
+        super().__init__(f"the document has {many}")
         self.problems = list(problems)
+
+    @override
+    def __str__(self) -> str:
+        """The message with the first of the errors."""
+        errors = [p for p in self.problems if p.severity == "error"] or self.problems
+        return f"{self.message}: {_told(errors[:1])}"
 
 
 class InvalidInputError(SteploomError):
@@ -67,6 +74,15 @@ class InvalidInputError(SteploomError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.problems = list(problems)
+
+    @override
+    def __str__(self) -> str:
+        """The message with all problems, which ``message`` alone leaves out."""
+        return f"{self.message}: {_told(self.problems)}" if self.problems else self.message
+
+
+def _told(problems: Sequence[Problem]) -> str:
+    return "; ".join(f"{one.pointer or '/'}: {one.message}" for one in problems)
 
 
 class NotFoundError(SteploomError):

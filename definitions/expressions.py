@@ -31,7 +31,7 @@ AFTER_STEP_NAMES = STEP_NAMES | {"output"}
 #: Everything of a step with ``forEach`` that runs once for each item.
 ITEM_NAMES = STEP_NAMES | {"item", "index"}
 #: ``uiComponents``.
-UI_NAMES = STEP_NAMES | {"user", "progress"}
+UI_NAMES = STEP_NAMES | {"user", "progress", "currentStep"}
 #: A trigger's ``condition``.
 TRIGGER_NAMES = frozenset({"event"})
 

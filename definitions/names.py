@@ -18,6 +18,7 @@ UPDATE_RESUME = "resume"
 UPDATE_SKIP = "skip"
 SIGNAL_EVENT = "event"
 QUERY_STATE = "state"
+QUERY_UI = "ui"
 #: The memo of a child run: which step of which run started it.
 MEMO = "steploom"
 

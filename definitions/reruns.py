@@ -139,8 +139,13 @@ def _did_its_work(step: StepView) -> bool:
 
 def _data(earlier: Sequence[StepView], given: JsonObject, before: ReusedState | None) -> JsonObject:
     # What the earlier run had taken over began with its own input, which the new one replaces.
-    data = {**(before.data if before is not None else {}), **given}
-    for step in earlier:
+    return data_of(earlier, {**(before.data if before is not None else {}), **given})
+
+
+def data_of(steps: Sequence[StepView], given: JsonObject) -> JsonObject:
+    """``data`` on the main path after these steps, which began as ``given``."""
+    data = dict(given)
+    for step in steps:
         merged = _on_main_path(step) and _did_its_work(step) and not step.wrapped
         if merged and isinstance(step.output, dict):
             data.update(step.output)
@@ -246,9 +251,14 @@ def _by_completion(earlier: Sequence[StepView]) -> list[StepView]:
 
 
 def _error(earlier: Sequence[StepView], before: ReusedState | None) -> JsonObject | None:
-    failed = [step for step in earlier if step.error is not None and not _is_item(step)]
+    return error_of(earlier) or (before.error if before is not None else None)
+
+
+def error_of(steps: Sequence[StepView]) -> JsonObject | None:
+    """``error`` after these steps: the latest one of them, if any failed."""
+    failed = [step for step in steps if step.error is not None and not _is_item(step)]
     if not failed:
-        return before.error if before is not None else None
+        return None
     latest = max(failed, key=_number)
     return latest.error.as_seen() if latest.error is not None else None
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from definitions.errors import RefusedError
 from definitions.jsongate import JsonGateError, loads
+from definitions.validation.misfits import misfit_text
 
 if TYPE_CHECKING:
     from temporalio.common import RawValue
@@ -56,11 +57,7 @@ def read_message(raw: RawValue | None, model: type[_M], what: str) -> _M:
     try:
         return model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
-        sentences = "; ".join(
-            f"{'/'.join(map(str, one['loc'])) or what}: {one['msg']}"
-            for one in error.errors(include_url=False, include_input=False)
-        )
-        raise RefusedError(f"the {what} is unusable: {sentences}") from None
+        raise RefusedError(f"the {what} is unusable: {misfit_text(error)}") from None
 
 
 def cancel_reason(actor: str | None, reason: str | None) -> str:

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from definitions.errors import RefusedError
     from definitions.names import (
         QUERY_STATE,
+        QUERY_UI,
         RESOLVE_ACTIVITY,
         SEARCH_CORRELATION,
         SEARCH_DEFINITION,
@@ -37,15 +38,17 @@ with workflow.unsafe.imports_passed_through():
     )
     from definitions.records import ErrorInfo, Record
     from definitions.statuses import InstanceStatus
+    from definitions.ui import UiAnswer, UiRequest
     from worker.child_runs import ChildRuns, read_memo
     from worker.handing_on import hand_on, take_up
     from worker.interpreter.begin import new_state
     from worker.interpreter.events import EventMessage
-    from worker.interpreter.interpreter import Interpreter, public_summary
+    from worker.interpreter.interpreter import Interpreter
     from worker.interpreter.operators import OperatorRequest, SkipRequest
     from worker.interpreter.people import DecisionRequest
     from worker.interpreter.plan import make_plan
     from worker.interpreter.state import INTERPRETER_VERSION, RunState
+    from worker.interpreter.summary import public_summary, ui_answer
     from worker.messages import decode, read_message, read_reason
     from worker.progress import progress
     from worker.temporal_host import TemporalHost
@@ -191,6 +194,14 @@ class DefinitionWorkflow:
         if self._interpreter is None:
             return {"status": "pending"}
         return public_summary(self._interpreter.state)
+
+    @workflow.query(name=QUERY_UI)
+    def ui(self, request: RawValue = None) -> dict[str, Any]:  # type: ignore[assignment]
+        """The components of a user interface to show to a user now."""
+        user = read_message(request, UiRequest, "request").user
+        if self._interpreter is None or self._plan is None:
+            return UiAnswer(execution_id=workflow.info().workflow_id, status="pending").to_json()
+        return ui_answer(self._plan, self._interpreter.state, user).to_json()
 
     # A rehearsal has a clock, and so a host, of its own.
     _make_host = TemporalHost

@@ -18,15 +18,19 @@ from definitions.errors import UnreachableError
 
 #: Seconds until a server that does not answer is called unreachable.
 CONNECT_TIMEOUT = 8.0
+DEFAULT_NAMESPACE = "default"
 _CONVERTER = replace(DataConverter.default, failure_converter_class=TolerantFailureConverter)
 
 
 @dataclass(frozen=True, slots=True)
 class TemporalConnection:
-    """Where Temporal is. Without an address, Temporal's own environment configuration decides."""
+    """Where Temporal is. Without an address, Temporal's own environment configuration decides.
+
+    A namespace other than the default one goes before that configuration's.
+    """
 
     address: str | None = None
-    namespace: str = "default"
+    namespace: str = DEFAULT_NAMESPACE
     api_key: str | None = field(default=None, repr=False)
     tls: bool = False
     tls_ca: Path | None = None
@@ -61,8 +65,11 @@ async def connect(
                 interceptors=interceptors,
             )
         else:
+            known = ClientConfig.load_client_connect_config()
+            if connection.namespace != DEFAULT_NAMESPACE:
+                known["namespace"] = connection.namespace
             attempt = Client.connect(
-                **ClientConfig.load_client_connect_config(),
+                **known,
                 data_converter=_CONVERTER,
                 interceptors=interceptors,
             )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-_CODES: dict[str, Code] = {
+#: Codes of problems by pydantic's type of error, or by that of one of our validators.
+CODES: dict[str, Code] = {
     "missing": "missing_field",
     "literal_error": "not_one_of",
     "string_pattern_mismatch": "invalid_id",
@@ -28,6 +29,7 @@ _CODES: dict[str, Code] = {
     "too_short": "empty",
     "empty_name": "empty",
     "string_too_long": "too_long",
+    "too_long": "too_long",
     "description_too_long": "too_long",
     "greater_than_equal": "out_of_range",
     "less_than_equal": "out_of_range",
@@ -67,8 +69,8 @@ def _report(detail: ErrorDetails, findings: Findings) -> None:
         # Reported by a walk of our own: pydantic says it only where nothing else is wrong.
         return
     where: Parts = detail["loc"]
-    code = _CODES.get(kind, "wrong_type")
-    message = _sentence(kind, where, detail)
+    code = CODES.get(kind, "wrong_type")
+    message = sentence(kind, where, detail)
     if kind == "missing":
         where = where[:-1]
     elif kind == "empty_name":
@@ -84,6 +86,7 @@ _SENTENCES = {
     "string_too_short": "{name} must not be empty",
     "too_short": "{name} must not be empty",
     "string_too_long": "{name} has more than {max_length} characters",
+    "too_long": "{name} has more than {max_length} members",
     "greater_than_equal": "{name} must be at least {ge:g}",
     "less_than_equal": "{name} must be at most {le:g}",
 }
@@ -91,7 +94,8 @@ _SENTENCES = {
 _OURS = frozenset({"semantic_version", "duration", "description_too_long", "empty_name"})
 
 
-def _sentence(kind: str, where: Parts, detail: ErrorDetails) -> str:
+def sentence(kind: str, where: Parts, detail: ErrorDetails) -> str:
+    """What is wrong at a place, in our words."""
     name = _name(where)
     if kind in _SENTENCES:
         return _SENTENCES[kind].format(name=name, **detail.get("ctx", {}))

@@ -30,7 +30,9 @@ from steploom.cli import (
     people,
     reading,
     rehearse,
+    schedules,
     tenants,
+    ui,
     watching,
     worker,
 )
@@ -232,6 +234,14 @@ _add(
     "steploom explain expense-approval-k3v9q2",
     "steploom explain expense-approval-k3v9q2 manager",
 )
+_add(
+    app,
+    "ui",
+    ui.ui,
+    RUN,
+    "steploom ui expense-approval-k3v9q2 --role manager",
+    "steploom ui expense-approval-k3v9q2 --permission pay --output json",
+)
 _add(app, "watch", watching.watch, RUN, "steploom watch expense-approval-k3v9q2")
 _add(
     app,
@@ -265,6 +275,28 @@ _add(
     "steploom cancel expense-approval-k3v9q2",
     "steploom cancel order-7f2k order-9c4m --reason 'ordered twice'",
 )
+
+_schedule = _group("schedule", "Start executions by the clock.", RUN)
+_add(
+    _schedule,
+    "create",
+    schedules.create,
+    None,
+    "steploom schedule create nightly --workflow nightly-report --cron '0 2 * * *'",
+    "steploom schedule create poll --workflow poll-rates --every PT15M --input @rates.json",
+)
+_add(_schedule, "list", schedules.list_, None, "steploom schedule list")
+_add(_schedule, "show", schedules.show, None, "steploom schedule show nightly")
+_add(
+    _schedule,
+    "pause",
+    schedules.pause,
+    None,
+    "steploom schedule pause nightly --reason 'the source is down'",
+)
+_add(_schedule, "resume", schedules.resume, None, "steploom schedule resume nightly")
+_add(_schedule, "trigger", schedules.trigger, None, "steploom schedule trigger nightly")
+_add(_schedule, "delete", schedules.delete, None, "steploom schedule delete nightly")
 
 _add(
     app,

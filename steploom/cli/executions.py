@@ -76,7 +76,7 @@ def start(
     The input is checked against the definition's inputSchema before anything starts.
     """
     from steploom.catalogue import known_tasks  # noqa: PLC0415 (as all of these)
-    from steploom.cli.inputs import read_json, read_object  # noqa: PLC0415
+    from steploom.cli.inputs import read_json, read_object, read_tags  # noqa: PLC0415
     from steploom.operations.starting import parse_start, start  # noqa: PLC0415
 
     if (workflow_id is None) == (inline is None):
@@ -99,7 +99,7 @@ def start(
             "correlationId": correlation_id,
             "idempotencyKey": idempotency_key,
             "userId": actor(as_),
-            "tags": _tags(tag),
+            "tags": read_tags(tag),
         }
     )
     known = known_tasks(task_sources(tasks, catalogue))
@@ -205,16 +205,6 @@ def _run(
     out.result(facts, lambda: _ended_text(ended))
     if ended.instance.status != "completed":
         raise typer.Exit(FAILED)
-
-
-def _tags(given: list[str] | None) -> dict[str, str] | None:
-    tags: dict[str, str] = {}
-    for one in given or ():
-        name, separator, value = one.partition("=")
-        if not separator or not name:
-            raise InvalidInputError(f"--tag {one!r} is not of the form NAME=VALUE")
-        tags[name] = value
-    return tags or None
 
 
 def _tell(run: StartedRun) -> None:

@@ -56,3 +56,18 @@ def read_object(text: str, option: str) -> dict[str, Any]:
             f"{option} has to be a JSON object", hint="as in '{\"amount\": 42}'"
         )
     return value
+
+
+def read_tags(given: list[str] | None) -> dict[str, str] | None:
+    """Tags as they are typed, ``NAME=VALUE``.
+
+    Raises:
+        InvalidInputError: One is not of that form.
+    """
+    tags: dict[str, str] = {}
+    for one in given or ():
+        name, separator, value = one.partition("=")
+        if not separator or not name:
+            raise InvalidInputError(f"--tag {one!r} is not of the form NAME=VALUE")
+        tags[name] = value
+    return tags or None

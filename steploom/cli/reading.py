@@ -37,7 +37,9 @@ def list_definitions(org: OrgOption = "default", output: OutputOption = Format.T
     found = in_session(org, work, {"postgres"})
     if not found:
         notice("No definition yet. Next: steploom register FILE")
-    Output(output).results([one.to_json() for one in found], lambda: _definitions_table(found))
+    Output(output).results(
+        [one.to_json() for one in found], lambda: _definitions_table(found) if found else None
+    )
 
 
 def _definitions_table(found: Sequence[DefinitionView]) -> Table:
@@ -151,10 +153,10 @@ def list_executions(
     if page.next and output in {Format.TABLE, Format.JSONL}:
         notice(f"There are more: --after {page.next}")
     if not page.items:
-        notice("No such execution. Next: steploom start ID --input '{}'")
+        notice("No executions. Next: steploom start ID --input '{}'")
     out.results(
         [one.to_json() for one in page.items],
-        lambda: executions_table(page.items),
+        lambda: executions_table(page.items) if page.items else None,
         whole=page.to_json(),
     )
 

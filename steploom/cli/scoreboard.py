@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from steploom.cli.tables import status, table
-from steploom.cli.watching import Changes
+from steploom.operations.changes import Changes
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -51,8 +51,8 @@ class Scoreboard:
         if self._live is not None:
             self._live.update(self._picture())
             return
-        for _, line in self._changes.setdefault(scene.name, Changes()).of(snapshot):
-            self._console.print(Text(f"  {scene.name}: {line}"))
+        for change in self._changes.setdefault(scene.name, Changes()).of(snapshot):
+            self._console.print(Text(f"  {scene.name}: {change.text}"))
 
     def _picture(self) -> RenderableType:
         shown = table("EXPENSE", "STATUS", "AT STEP", "", "STEPS")

@@ -25,9 +25,10 @@ from definitions.action_sentences import (
 from definitions.decided import decision_of
 from definitions.references import find_references, told
 from steploom.cli.tables import moment, short, status, table, took
+from steploom.operations.changes import error_text
 
 if TYPE_CHECKING:
-    from definitions.records import Decision, ErrorInfo
+    from definitions.records import Decision
     from definitions.views import ActionView, InstanceView, OutboxView, StepView
     from steploom.operations.reading import WholeRecord
 
@@ -203,12 +204,6 @@ def _beside(
         name = run.execution_id
         about = f"{run.workflow_id} {run.version}, {run.status}"
         yield f"ran {name} ({about}): steploom show {name}"
-
-
-def error_text(error: ErrorInfo) -> str:
-    """An error on one line."""
-    code = f" {error.code}" if error.code else ""
-    return f"{error.type}{code}: {short(error.message, 200)}"
 
 
 def _run_error(error: dict[str, Any] | None) -> str | None:

@@ -30,9 +30,10 @@ from definitions.names import (
     UPDATE_SKIP,
 )
 from definitions.outputs import json_size
-from definitions.problems import Problem, pointer
+from definitions.validation.misfits import misfits
 from steploom.operations.executions import find
 from steploom.operations.temporal import find_run, has_pollers, unreachable
+from steploom.operations.unrecorded import status_of
 from worker.interpreter.events import MAX_DATA_BYTES, EventMessage
 from worker.interpreter.operators import OperatorRequest, SkipRequest
 from worker.messages import cancel_reason
@@ -80,7 +81,7 @@ async def decide(
     """Hands a person's decision to a run; returns what the run answers.
 
     Args:
-        services: Temporal and Postgres.
+        services: Temporal, and Postgres where there is one.
         org: Whose run.
         name: Any name of the run.
         decision: The decision.
@@ -95,19 +96,23 @@ async def decide(
         ConflictError: Several steps wait, and none was named.
         UnreachableError: No worker answers.
     """
-    snapshot = await find(services, org, name)
-    instance = snapshot.instance
-    if instance.status.ended:
-        raise _ended(instance.execution_id, str(instance.status))
+    if step:
+        execution_id = await _find_running(services, org, name)
+    else:
+        snapshot = await find(services, org, name)
+        execution_id = snapshot.instance.execution_id
+        if snapshot.instance.status.ended:
+            raise _ended(execution_id, str(snapshot.instance.status))
+        step = _the_one_that_waits(snapshot)
     request = {
-        "stepId": step or _the_one_that_waits(snapshot),
+        "stepId": step,
         "decision": decision,
         "approver": approver,
         "comment": comment,
         "payload": payload,
     }
     given = {key: value for key, value in request.items() if value is not None}
-    answer = await _ask(services, instance.execution_id, UPDATE_DECIDE, given, "the decision")
+    answer = await _ask(services, execution_id, UPDATE_DECIDE, given, "the decision")
     return answer if isinstance(answer, dict) else {}
 
 
@@ -166,7 +171,7 @@ async def skip(
     """Has a run go on from a step that waits or whose task runs; returns what the run answers.
 
     Args:
-        services: Temporal and Postgres.
+        services: Temporal, and Postgres where there is one.
         org: Whose run.
         name: Any name of the run.
         step: The step's id, or its path where several of that id are under way.
@@ -211,7 +216,7 @@ async def send(
     """Sends a run an event. A step that waits for it goes on; else it is kept until one does.
 
     Args:
-        services: Temporal and Postgres.
+        services: Temporal, and Postgres where there is one.
         org: Whose run.
         name: Any name of the run.
         message: ``name`` of the event, and optionally its ``data`` and ``id``; a run takes events
@@ -254,25 +259,28 @@ def _check_message(model: type[BaseModel], message: JsonObject) -> None:
     try:
         model.model_validate(message, by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = [
-            Problem(pointer=pointer(*one["loc"]), code=one["type"], message=one["msg"])
-            for one in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise InvalidInputError("the run could not read that", problems=problems) from None
+        raise InvalidInputError("the run could not read that", problems=misfits(error)) from None
 
 
 async def _find_running(services: Services, org: Organization, name: str) -> str:
-    """The execution id of a run that has not ended, as far as the record says."""
-    try:
-        instance = await services.reader.find_instance(org.id, name)
-    except NotFoundError:
-        # One that no worker has taken up yet is not on record.
-        if await find_run(services.client, name, org.slug) is None:
-            raise
-        return name
-    if instance.status.ended:
-        raise _ended(instance.execution_id, str(instance.status))
-    return instance.execution_id
+    """The execution id of a run that has not ended, as far as one can tell."""
+    if services.recorded:
+        try:
+            instance = await services.reader.find_instance(org.id, name)
+        except NotFoundError:
+            # One that no worker has taken up yet is not on record.
+            if await find_run(services.client, name, org) is None:
+                raise
+            return name
+        if instance.status.ended:
+            raise _ended(instance.execution_id, str(instance.status))
+        return instance.execution_id
+    found = await find_run(services.client, name, org)
+    if found is None:
+        raise NotFoundError("execution", name)
+    if (ended := status_of(found)) is not None:
+        raise _ended(name, str(ended))
+    return name
 
 
 async def _ask(

@@ -13,7 +13,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from definitions.errors import NotFoundError, SteploomError
 from definitions.names import QUERY_STATE
-from steploom.operations.temporal import find_run
+from steploom.operations.temporal import find_run, has_pollers
+from steploom.operations.unrecorded import instance_of, steps_of
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHandle
@@ -54,23 +55,63 @@ def is_waiting(step: StepView) -> bool:
 async def find(services: Services, org: Organization, name: str) -> Snapshot:
     """A run by its execution id, its UUID, or the beginning of that.
 
+    Without a record (there is no database, or it has not begun yet) by its execution id alone, as
+    Temporal tells of it.
+
     Raises:
         NotFoundError: No such run in this org.
         ConflictError: Several runs' ids begin so; the hint lists them.
     """
-    instance = await services.reader.find_instance(org.id, name)
-    return await _snapshot(services, org, instance)
+    if services.recorded:
+        try:
+            instance = await services.reader.find_instance(org.id, name)
+        except NotFoundError:
+            if await find_run(services.client, name, org) is None:
+                raise
+        else:
+            return Snapshot(instance, await services.reader.steps(org.id, instance.id))
+    return await _ask_temporal(services, org, name)
 
 
-async def _snapshot(services: Services, org: Organization, instance: InstanceView) -> Snapshot:
-    return Snapshot(instance, await services.reader.steps(org.id, instance.id))
+async def find_first_run(services: Services, org: Organization, name: str) -> tuple[str, str]:
+    """A run's execution id with the id of its first run in Temporal. Raises as ``find``.
+
+    The two together name this one run, even where its execution id was used again.
+    """
+    if services.recorded:
+        try:
+            instance = await services.reader.find_instance(org.id, name)
+        except NotFoundError:
+            pass
+        else:
+            return instance.execution_id, instance.first_run_id
+    found = await find_run(services.client, name, org)
+    if found is None:
+        raise _not_found(name)
+    return name, found.raw_info.first_run_id or found.run_id
+
+
+async def _ask_temporal(services: Services, org: Organization, name: str) -> Snapshot:
+    found = await find_run(services.client, name, org)
+    if found is None:
+        raise _not_found(name)
+    handle = services.client.get_workflow_handle(name, run_id=found.run_id)
+    # Asked after the description: a run that has closed then has nothing more to say.
+    served = await has_pollers(services.client, found.task_queue)
+    state = await _state(handle) if served else {}
+    instance = await instance_of(handle, org, found, state)
+    return Snapshot(instance, steps_of(instance.id, state), state)
+
+
+def _not_found(name: str) -> NotFoundError:
+    return NotFoundError("execution", name, hint="`steploom list` shows the latest")
 
 
 async def watch(services: Services, org: Organization, name: str) -> AsyncIterator[Snapshot]:
     """A run each time that it changed, until it has ended; the last one is its end.
 
     Args:
-        services: Temporal and Postgres.
+        services: Temporal, and Postgres where there is one.
         org: Whose run.
         name: Any name of it. One that Temporal has but that is not on record yet is waited for.
 
@@ -78,21 +119,37 @@ async def watch(services: Services, org: Organization, name: str) -> AsyncIterat
         NotFoundError: No such run in this org.
         SteploomError: It ended without a record of its end.
     """
-    instance = await _await_record(services, org, name)
-    handle = services.client.get_workflow_handle(instance.execution_id)
-    clock = asyncio.get_running_loop().time
-    before, look_at, closed_at = "", clock() + _LOOK, 0.0
-    while True:
-        state = await _state(handle)
-        # Read after the query: what the run says must not be newer than what it wrote.
-        snapshot = await find(services, org, str(instance.id))
-        snapshot = Snapshot(snapshot.instance, snapshot.steps, state)
+    looks = _looks_recorded if services.recorded else _looks_unrecorded
+    before = ""
+    async for snapshot in looks(services, org, name):
         now = _fingerprint(snapshot)
         if now != before:
             before = now
             yield snapshot
         if snapshot.instance.status.ended:
             return
+
+
+async def _looks_unrecorded(
+    services: Services, org: Organization, name: str
+) -> AsyncIterator[Snapshot]:
+    while True:
+        yield await _ask_temporal(services, org, name)
+        await asyncio.sleep(POLL)
+
+
+async def _looks_recorded(
+    services: Services, org: Organization, name: str
+) -> AsyncIterator[Snapshot]:
+    instance = await _await_record(services, org, name)
+    handle = services.client.get_workflow_handle(instance.execution_id)
+    clock = asyncio.get_running_loop().time
+    look_at, closed_at = clock() + _LOOK, 0.0
+    while True:
+        state = await _state(handle)
+        # Read after the query: what the run says must not be newer than what it wrote.
+        instance = await services.reader.find_instance(org.id, str(instance.id))
+        yield Snapshot(instance, await services.reader.steps(org.id, instance.id), state)
         # A run that was terminated, or that broke before its first record, ends without a record.
         if not closed_at and clock() > look_at:
             look_at = clock() + _LOOK
@@ -110,7 +167,7 @@ async def _await_record(services: Services, org: Organization, name: str) -> Ins
         try:
             return await services.reader.find_instance(org.id, name)
         except NotFoundError:
-            found = await find_run(services.client, name, org.slug)
+            found = await find_run(services.client, name, org)
             if found is None or found.status is not WorkflowExecutionStatus.RUNNING:
                 # It may have begun and ended since the record was asked.
                 return await services.reader.find_instance(org.id, name)

@@ -11,6 +11,7 @@ from steploom.operations.starting import (
     Planned,
     StartedRun,
     begin,
+    check_execution_id,
     check_run_input,
     new_execution_id,
 )
@@ -42,6 +43,8 @@ async def rerun(
     """
     if request.rerun is None:
         raise AssertionError("not a rerun")
+    if execution_id is not None:
+        check_execution_id(execution_id)
     org = await services.store.find_org(request.org_id)
     found = await prepare_rerun(services.store, services.reader, org.id, request)
     # By its id from here on: a name can come to mean another run.

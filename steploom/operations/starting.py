@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from activities.configuration import pin_configuration
 from adapters.temporal.search_attributes import missing
 from definitions.errors import ConflictError, InvalidDocumentError, InvalidInputError
-from definitions.identity import NAMESPACE, definition_id
+from definitions.identity import MAX_EXECUTION_ID, NAMESPACE, definition_id
 from definitions.inputs import check_input
 from definitions.jsongate import JsonGateError, check
 from definitions.names import (
@@ -32,10 +32,12 @@ from definitions.names import (
     WORKFLOW_TYPE,
 )
 from definitions.outputs import json_size
-from definitions.problems import Problem, pointer
+from definitions.problems import Problem
 from definitions.start import MAX_RUN_VALUE_BYTES, StartRequest, request_hash
 from definitions.statuses import InstanceStatus
 from definitions.validation.api import validate
+from definitions.validation.misfits import misfits
+from steploom.operations.orgs import find_org
 from steploom.operations.temporal import has_pollers
 
 if TYPE_CHECKING:
@@ -55,13 +57,14 @@ _MEMO_HASH = "steploomRequestHash"
 class StartedRun:
     """A run that was started, or (``existing``) was there under the same idempotency key.
 
+    ``version`` is absent where none was asked for and there is no database to tell the highest.
     ``served``: whether any worker serves the run's task queue at this moment.
     """
 
     execution_id: str
     run_id: str | None
     workflow_id: str
-    version: str
+    version: str | None
     org: str
     url: str | None
     existing: bool = False
@@ -85,7 +88,7 @@ class Planned:
     """What a run will be, as far as one can know before it begins."""
 
     workflow_id: str
-    version: str
+    version: str | None
     name: str
     correlation_id: str | None
 
@@ -103,10 +106,7 @@ def parse_start(values: Mapping[str, Any]) -> StartRequest:
     except JsonGateError as error:
         problems = [Problem(pointer=error.pointer, code=error.code, message=error.message)]
     except ValidationError as error:
-        problems = [
-            Problem(pointer=pointer(*one["loc"]), code=one["type"], message=one["msg"])
-            for one in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
+        problems = misfits(error)
     raise InvalidInputError(
         "the start object is unusable",
         problems=problems,
@@ -124,7 +124,8 @@ async def start(
     """Starts a run.
 
     Args:
-        services: Temporal and Postgres.
+        services: Temporal, and Postgres where there is one; without it the worker alone checks the
+            org, the definition and the input.
         request: What to run, with what.
         execution_id: Its name; one is made up if absent.
         catalogue: The tasks that an inline definition may name, where that is known.
@@ -135,8 +136,10 @@ async def start(
         InvalidInputError: The input does not fit, or is too large; the channel is disabled.
         ConflictError: The name, or the idempotency key with another request, was used before.
     """
-    org = await services.store.find_org(request.org_id)
-    plan = await _plan(services, org, request, catalogue)
+    if execution_id is not None:
+        check_execution_id(execution_id)
+    org = await find_org(services, request.org_id)
+    plan = await plan_start(services, org, request, catalogue)
     digest = request_hash(request.to_json())
     if request.idempotency_key is not None:
         if execution_id is not None:
@@ -145,7 +148,10 @@ async def start(
                 hint="give one of them",
             )
         execution_id = str(uuid5(NAMESPACE, f"start|{org.id}|{request.idempotency_key}"))
-        before = await services.reader.find_by_idempotency_key(org.id, request.idempotency_key)
+        before = None
+        if services.recorded:  # Temporal forgets; the record does not.
+            key = request.idempotency_key
+            before = await services.reader.find_by_idempotency_key(org.id, key)
         if before is not None:
             _check_same(before.request_hash, digest, request.idempotency_key)
             url = services.run_url(before.execution_id, before.first_run_id)
@@ -153,19 +159,32 @@ async def start(
                 before.execution_id, before.first_run_id, before.workflow_id, before.version,
                 org.slug, url, existing=True,
             )  # fmt: skip
-    workflow = definition_id(org.id, plan.workflow_id)
-    await pin_configuration(services.configs, org.id, workflow, request.channel)
+    if services.recorded:
+        workflow = definition_id(org.id, plan.workflow_id)
+        await pin_configuration(services.configs, org.id, workflow, request.channel)
     execution_id = execution_id or new_execution_id(plan.workflow_id)
     return await begin(services, org, request, plan, execution_id=execution_id, digest=digest)
 
 
-async def _plan(
+async def plan_start(
     services: Services,
     org: Organization,
     request: StartRequest,
     catalogue: Mapping[str, TaskSpec] | None,
 ) -> Planned:
+    """What a start object will run, as far as that can be known and checked here.
+
+    Raises:
+        NotFoundError: No such definition or version.
+        InvalidDocumentError: The inline definition has errors.
+        InvalidInputError: The input does not fit, or is too large.
+    """
     document: Any = request.definition
+    if document is None and not services.recorded:
+        # What only the record knows is left to the worker, as for any client of Temporal's.
+        check_run_input(None, request.input)
+        name = request.workflow_id or ""
+        return Planned(name, request.version, name, request.correlation_id)
     if document is None:
         stored = await services.store.get(org.id, request.workflow_id or "", request.version)
         document = stored.document
@@ -222,7 +241,7 @@ async def begin(
             id=execution_id,
             task_queue=queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=await _search_attributes(services, org, plan),
+            search_attributes=await search_attributes(services, org, plan),
             static_summary=plan.name,
             memo={_MEMO_HASH: digest} if request.idempotency_key is not None else None,
         )
@@ -249,7 +268,7 @@ async def begin(
     )
 
 
-async def _search_attributes(
+async def search_attributes(
     services: Services, org: Organization, plan: Planned
 ) -> TypedSearchAttributes:
     """Those that the run would set by itself: set now, they cost it no event."""
@@ -280,6 +299,23 @@ def _check_same(before: object, now: str, key: str) -> None:
         raise ConflictError(
             f"the idempotency key {key!r} was used for another request",
             hint="use a new key for a new request, or repeat the first one unchanged",
+        )
+
+
+def check_execution_id(name: str) -> None:
+    """Returns where Temporal takes this for the name of a run.
+
+    Raises:
+        InvalidInputError: It is empty, too long, or has characters that are no text.
+    """
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if not name.strip() or not name.isprintable() or size > MAX_EXECUTION_ID:
+        what = "nothing but blanks" if not name.strip() else f"{size} bytes"
+        if name.strip() and size <= MAX_EXECUTION_ID:
+            what = "characters that cannot be printed"
+        raise InvalidInputError(
+            f"an execution id is a text of 1 to {MAX_EXECUTION_ID} bytes, and this one has {what}",
+            hint="choose a name, or leave it out to have one made",
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.live import Live, running_dev, work_folder
+from tests.e2e.live import ROOT, Live, running_dev, work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,16 @@ def live() -> Iterator[Live]:
     with work_folder() as folder:
         (folder / "shop_tasks.py").write_text(_TASKS)
         (folder / "payments.json").write_text(json.dumps({"tasks": [REFUND]}))
-        told = ["--tasks", "shop_tasks", "--catalogue", "payments.json"]
+        # The client's examples, as a newcomer copies them.
+        shutil.copytree(ROOT / "examples", folder, dirs_exist_ok=True)
+        told = [
+            "--tasks",
+            "shop_tasks",
+            "--tasks",
+            "purchase_tasks",
+            "--catalogue",
+            "payments.json",
+        ]
         with running_dev(folder, told) as stack:
             stack.write("order.json", ORDER)
             stack.steploom("register", "order.json", "--tasks", "shop_tasks")

@@ -273,6 +273,7 @@ def test_every_environment_variable_is_documented() -> None:
                 names.UPDATE_SKIP,
                 names.SIGNAL_EVENT,
                 names.QUERY_STATE,
+                names.QUERY_UI,
                 *names.SEARCH_ATTRIBUTES,
             },
         ),

@@ -14,6 +14,7 @@ from definitions.document import Definition
 from definitions.records import PublishedRecord
 from definitions.reruns import reuse
 from definitions.start import StartRequest
+from definitions.ui import UiUser
 from tests.docs import (
     FEATURES,
     OF_THE_RECORD,
@@ -31,6 +32,7 @@ from tests.unit.cli import run
 from tests.unit.recorded import views_of
 from worker.interpreter.begin import new_state
 from worker.interpreter.plan import make_plan
+from worker.interpreter.summary import ui_answer
 from worker.rehearsal.case import Answer
 from worker.rehearsal.host import RehearsalHost
 from worker.rehearsal.run import rehearse
@@ -113,6 +115,18 @@ def test_the_published_event_is_the_one_of_the_case() -> None:
     records = rehearse(page_cases(page)[0]).journal.records
     [event] = [one.envelope for one in records if isinstance(one, PublishedRecord)]
     assert event in [json.loads(one.text) for one in blocks("json", "") if one.page == page]
+
+
+def test_the_components_are_those_of_the_case() -> None:
+    """The answer in ui-components.md is what the page's run says to that user."""
+    page = FEATURES / "ui-components.md"
+    [case] = page_cases(page)
+    state = rehearse(case).state
+    assert state is not None
+    state.execution_id = "refund-1"
+    user = UiUser(permissions=["see-payments"])
+    answer = ui_answer(make_plan(case.definition, {}), state, user).to_json()
+    assert answer in [json.loads(one.text) for one in blocks("json", "") if one.page == page]
 
 
 def test_the_rerun_goes_on_from_the_record_of_the_case() -> None:

@@ -86,7 +86,7 @@ SCOPES: dict[str, set[str]] = {
     "branch": STEP,
     "compensation": STEP | {"output"},
     "document output": STEP,
-    "ui": STEP | {"user", "progress"},
+    "ui": STEP | {"user", "progress", "currentStep"},
     "trigger": {"event"},
 }
 NAMES = sorted(set().union(*SCOPES.values()) | {"nothing"})

@@ -6,7 +6,7 @@ Deterministic: it is a pure function of the plan, the state and what the host an
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from definitions.durations import format_duration
 from definitions.outputs import json_size
@@ -265,20 +265,3 @@ class Interpreter:
             return False
         when = rollback.on if rollback is not None else ["failed"]
         return str(state.status) in when
-
-
-def public_summary(state: RunState) -> dict[str, Any]:
-    """What the ``state`` query answers: the run in the schema's shape, and where it stands."""
-    return {
-        "executionId": state.execution_id,
-        "workflowId": state.workflow_id,
-        "version": state.version,
-        "status": str(state.status),
-        "currentStepId": state.current_step_id,
-        "input": state.input,
-        "steps": state.main.steps,
-        "variables": state.variables,
-        "data": state.main.data,
-        "error": state.failure or state.error,
-        "output": state.output,
-    }

@@ -52,13 +52,13 @@ class Lane:
         return self.outer.item_names() if self.outer is not None else {}
 
 
-def names_in_scope(state: RunState, lane: Lane, **more: Any) -> dict[str, Json]:
-    """What expressions can name at a step of this lane. ``more`` adds ``output``, ``item``, …."""
+def run_names(state: RunState) -> dict[str, Json]:
+    """What expressions can name of the run as a whole, on its main path."""
     names: dict[str, Json] = {
         "input": state.input,
-        "data": lane.frame.data,
+        "data": state.main.data,
         "variables": state.variables,
-        "steps": lane.visible_steps(),
+        "steps": state.main.steps,
         "workflow": {
             "id": state.workflow_id,
             "version": state.version,
@@ -69,9 +69,18 @@ def names_in_scope(state: RunState, lane: Lane, **more: Any) -> dict[str, Json]:
         "config": state.config,
         # A run that is paused is still one that runs, as far as its own expressions go.
         "status": "running" if not state.status.ended else str(state.status),
-        **lane.item_names(),
-        **more,
     }
     if state.error is not None:
         names["error"] = state.error
     return names
+
+
+def names_in_scope(state: RunState, lane: Lane, **more: Any) -> dict[str, Json]:
+    """What expressions can name at a step of this lane. ``more`` adds ``output``, ``item``, …."""
+    return {
+        **run_names(state),
+        "data": lane.frame.data,
+        "steps": lane.visible_steps(),
+        **lane.item_names(),
+        **more,
+    }

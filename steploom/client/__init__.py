@@ -1,0 +1,1 @@
+"""The client: executions started and followed from programs of one's own."""
