@@ -13,6 +13,7 @@ COPY activities activities
 COPY worker worker
 COPY adapters adapters
 COPY steploom steploom
+COPY workflow_events workflow_events
 # Neither a Postgres server nor what builds a wheel belongs into the image that runs.
 RUN /opt/steploom/bin/pip install --no-deps --no-build-isolation . \
     && /opt/steploom/bin/pip uninstall --yes \

@@ -32,6 +32,10 @@ _HOSTS = (
 _MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:work|root|home)" + r"/\w")
 
 
+#: What users import: these two say so in their __init__, and no workflow imports them.
+_OFFERING = (ROOT / "steploom", ROOT / "workflow_events")
+
+
 def _files() -> list[Path]:
     """What is, or is about to be, in the repository."""
     listed = subprocess.run(
@@ -73,7 +77,7 @@ def test_all_packages_come_from_one_place() -> None:
 def test_every_init_is_a_docstring_only() -> None:
     """An __init__ runs again inside the workflow sandbox, and hides what depends on what."""
     for file in _files():
-        if file.name != "__init__.py" or file.relative_to(ROOT).parts == ("steploom", file.name):
+        if file.name != "__init__.py" or file.parent in _OFFERING:
             continue
         body = ast.parse(file.read_text()).body
         assert len(body) == 1, file
