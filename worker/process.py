@@ -19,6 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from typing_extensions import override
 
+from activities.announcing import AnnouncingRecorder
 from activities.attempt import AttemptRunner
 from activities.filtering import FilteringRecorder
 from activities.runs import RunActivities
@@ -144,7 +145,8 @@ async def open_worker(
         try:
             redactor = redactor or make_redactor(settings.redact_keys)
             secrets = Secrets(settings.secrets_dir, redactor)
-            filtering = FilteringRecorder(watched, redactor)
+            announcing = AnnouncingRecorder(watched, settings.environment)
+            filtering = FilteringRecorder(announcing, redactor)
             store, reader = PostgresDefinitionStore(database), PostgresReader(database)
             runs = RunActivities(
                 store,

@@ -100,7 +100,7 @@ ORDER BY e.seq, e.occurred_at
 _OUTBOX = """
 SELECT id, event_id, instance_id, execution_id, seq, event_type, envelope, occurred_at, published_at
 FROM outbox_events
-WHERE org_id = %(org)s AND instance_id = %(instance)s
+WHERE org_id = %(org)s AND instance_id = %(instance)s AND path <> ''
 ORDER BY seq, id
 """
 
@@ -231,7 +231,7 @@ class PostgresReader:
         return [ActionView.model_validate(row) for row in rows]
 
     async def outbox(self, org_id: UUID, instance_id: UUID) -> Sequence[OutboxView]:
-        """The events that a run publishes, in their order, those that were delivered included."""
+        """The events that a run's steps publish, in their order, those delivered included."""
         rows = await self._of_run(_OUTBOX, org_id, instance_id)
         return [OutboxView.model_validate(row) for row in rows]
 
