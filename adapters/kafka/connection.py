@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from definitions.errors import UnreachableError
 
 #: How we name ourselves to the brokers, in their logs and quotas.
@@ -26,6 +28,7 @@ class KafkaConnection:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    @override
     def __str__(self) -> str:
         return ",".join(self.servers)
 

@@ -19,6 +19,7 @@ from steploom.cli import (
     dev,
     diff,
     documents,
+    events,
     executions,
     explain,
     graph,
@@ -276,6 +277,15 @@ _add(
     people.reject,
     PEOPLE,
     "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as manager@example.com",
+)
+_events = _group("events", "What runs publish, and what they are started by.", OPERATE)
+_add(
+    _events,
+    "tail",
+    events.tail,
+    None,
+    "steploom events tail --follow",
+    "steploom events tail --type workflow.failed --since 1h --output jsonl",
 )
 _orgs = _group("orgs", "The tenants.", PEOPLE)
 _add(_orgs, "create", tenants.create_org, None, "steploom orgs create acme --name 'Acme Inc.'")
