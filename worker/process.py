@@ -37,6 +37,7 @@ from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
 from definitions.redaction import make_redactor
 from worker.connections import database_url, temporal_connection
+from worker.publishing import Publishing
 from worker.reconciler import Reconciler
 from worker.workflow import DefinitionWorkflow
 
@@ -133,6 +134,7 @@ async def open_worker(
     async with Database(database_url(settings), pool_size=settings.database_pool_size) as database:
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
+        publishing = Publishing(settings, database, telemetry)
         months = asyncio.create_task(keep_partitions(database), name="partitions")
         recorder = PostgresRecorder(database)
         watched: Recorder = recorder
@@ -189,6 +191,7 @@ async def open_worker(
         finally:
             months.cancel()
             await recorder.close()
+            await publishing.close()
             await asyncio.wait({months})
             executor.shutdown(wait=False, cancel_futures=True)
 

@@ -27,6 +27,7 @@ from steploom.cli import (
     people,
     reading,
     rehearse,
+    relay,
     tenants,
     watching,
     worker,
@@ -295,6 +296,7 @@ _add(_users, "create", tenants.create_user, None, "steploom users create manager
 _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
+_add(app, "relay", relay.relay, OPERATE, "steploom relay")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 
 
