@@ -102,7 +102,7 @@ async def consuming(address: str, topic: str) -> AsyncIterator[Consumer]:
 
 @asynccontextmanager
 async def relaying(
-    url: str, address: str, topic: str, *, patience: float = 5.0
+    url: str, address: str, topic: str, *, patience: float = 30.0
 ) -> AsyncIterator[Relay]:
     """A relay of its own connections that runs while the body does."""
     async with Database(url, pool_size=2) as database:
