@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client, Interceptor
 
     from adapters.postgres.definitions import PostgresDefinitionStore
+    from adapters.postgres.outbox import Outbox
     from adapters.postgres.reader import PostgresReader
 
 Service = Literal["temporal", "postgres"]
@@ -106,6 +107,7 @@ class Services:
     _client: Client | None = None
     _store: PostgresDefinitionStore | None = None
     _reader: PostgresReader | None = None
+    _outbox: Outbox | None = None
 
     @property
     def client(self) -> Client:
@@ -127,6 +129,13 @@ class Services:
         if self._reader is None:
             raise AssertionError("Postgres was not opened")
         return self._reader
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be published."""
+        if self._outbox is None:
+            raise AssertionError("Postgres was not opened")
+        return self._outbox
 
     def run_url(self, execution_id: str, run_id: str | None) -> str | None:
         """The page of a run in Temporal's UI, where that has an address."""
@@ -150,26 +159,27 @@ async def open_services(
         SteploomError: The database has another schema than this code works with.
     """
     async with AsyncExitStack() as exits:
-        store = reader = client = None
+        store = reader = outbox = client = None
         if "postgres" in needs:
-            store, reader = await _open_postgres(settings, exits)
+            store, reader, outbox = await _open_postgres(settings, exits)
         if "temporal" in needs:
             client = await open_temporal(settings, _traced(exits))
-        yield Services(settings, client, store, reader)
+        yield Services(settings, client, store, reader, outbox)
 
 
 async def _open_postgres(
     settings: Settings, exits: AsyncExitStack
-) -> tuple[PostgresDefinitionStore, PostgresReader]:
+) -> tuple[PostgresDefinitionStore, PostgresReader, Outbox]:
     from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
+    from adapters.postgres.outbox import Outbox  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
     from adapters.postgres.schema import check_schema  # noqa: PLC0415
 
     database = Database(database_url(settings), pool_size=_POOL_SIZE)
     await exits.enter_async_context(database)
     await check_schema(database)
-    return PostgresDefinitionStore(database), PostgresReader(database)
+    return PostgresDefinitionStore(database), PostgresReader(database), Outbox(database)
 
 
 def _traced(exits: AsyncExitStack) -> Sequence[Interceptor]:
