@@ -95,7 +95,7 @@ class NotFoundError(SteploomError):
 
 
 class UnreachableError(SteploomError):
-    """A service does not answer. ``service`` is ``Temporal`` or ``Postgres``."""
+    """A service does not answer. ``service`` is ``Temporal``, ``Postgres`` or ``Kafka``."""
 
     def __init__(self, service: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

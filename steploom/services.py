@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adapters.postgres.configs import PostgresConfigStore
     from adapters.postgres.database import Database
     from adapters.postgres.definitions import PostgresDefinitionStore
+    from adapters.postgres.outbox import Outbox
     from adapters.postgres.reader import PostgresReader
 
 Service = Literal["temporal", "postgres"]
@@ -157,6 +158,13 @@ class Services:
         from adapters.postgres.configs import PostgresConfigStore  # noqa: PLC0415
 
         return PostgresConfigStore(self.database)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be published."""
+        from adapters.postgres.outbox import Outbox  # noqa: PLC0415
+
+        return Outbox(self.database)
 
     @property
     def audit(self) -> Audit:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-pytest_plugins = ["tests.postgres", "tests.temporal"]
+pytest_plugins = ["tests.kafka", "tests.postgres", "tests.temporal"]
 
 _STATUS = pytest.StashKey[int]()
 

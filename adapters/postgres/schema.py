@@ -25,6 +25,7 @@ REVISIONS = (
     "017_keep_requirements",
     "018_seal_audit_events",
     "019_create_payloads",
+    "022_publish_runs",
 )
 HEAD = REVISIONS[-1]
 

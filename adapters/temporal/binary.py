@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -19,29 +18,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.processes.cache import WayFailedError, alone, cache_dir
 from adapters.processes.child import Child
 from definitions.errors import SteploomError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Progress = Callable[[str], None]
+    from adapters.processes.cache import Progress
 
 #: Later ones cannot be installed by name: their go.mod has replacements.
 VERSION = "1.5.1"
+_WHAT = "Temporal's development server"
 _MODULE = "github.com/temporalio/cli"
 _BUILD_SECONDS = 1800.0
 _DOWNLOAD_SECONDS = 600.0
 _REPORT_EVERY = 1.0
-
-
-def cache_dir() -> Path:
-    """Where programs are kept that are made once: STEPLOOM_CACHE_DIR, or the user's cache."""
-    named = os.environ.get("STEPLOOM_CACHE_DIR")
-    if named:
-        return Path(named).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "steploom"
 
 
 def find_temporal() -> Path | None:
@@ -79,14 +69,14 @@ def find_or_install_temporal(progress: Progress) -> Path:
     if found is not None:
         return found
     reasons: list[str] = []
-    with _alone(progress):
-        cached = _cached()
+    cached = _cached()
+    with alone(cached.parent, service="Temporal", what=_WHAT, progress=progress):
         if cached.is_file():  # another process made it while we waited
             return cached
         for way in (_build_with_go, _download_with_sdk):
             try:
                 way(cached, progress)
-            except _WayFailedError as failure:
+            except WayFailedError as failure:
                 reasons.append(str(failure))
                 progress(str(failure))
             else:
@@ -113,10 +103,6 @@ def at_most_every(seconds: float, progress: Progress) -> Progress:
     return seldom
 
 
-class _WayFailedError(Exception):
-    """One way to get the program does not work here. The message says why."""
-
-
 def _cached() -> Path:
     return cache_dir() / "temporal" / VERSION / "temporal"
 
@@ -131,32 +117,10 @@ def _is_temporal(program: Path) -> bool:
     return answer.stdout.startswith("temporal version")
 
 
-@contextlib.contextmanager
-def _alone(progress: Progress) -> Iterator[None]:
-    """Let one process at a time fill the cache; the others wait for what it makes."""
-    folder = _cached().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise UnreachableError(
-            "Temporal",
-            f"the cache {folder} for the `temporal` program cannot be written: {error}",
-            hint="set STEPLOOM_CACHE_DIR to a folder that can",
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            progress("waiting for another process that prepares Temporal's development server")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _build_with_go(target: Path, progress: Progress) -> None:
     go = shutil.which("go")
     if go is None:
-        raise _WayFailedError("it cannot be built, since there is no Go (1.24 or newer) on PATH")
+        raise WayFailedError("it cannot be built, since there is no Go (1.24 or newer) on PATH")
     folder = target.parent
     log = folder / "build.log"
     made_in = folder / f"build.{os.getpid()}"
@@ -179,7 +143,7 @@ def _build_with_go(target: Path, progress: Progress) -> None:
             build.stop()
         made = made_in / "temporal"
         if code != 0 or not made.is_file():
-            raise _WayFailedError(f"building it with Go failed: {_last_line(log)} (see {log})")
+            raise WayFailedError(f"building it with Go failed: {_last_line(log)} (see {log})")
         made.rename(target)
     finally:
         shutil.rmtree(made_in, ignore_errors=True)
@@ -216,10 +180,10 @@ def _download_with_sdk(target: Path, progress: Progress) -> None:
         thread.start()
         thread.join()
         if failures:
-            raise _WayFailedError(f"downloading it failed: {_short(failures[0])}")
+            raise WayFailedError(f"downloading it failed: {_short(failures[0])}")
         made = next((file for file in folder.glob("temporal*") if os.access(file, os.X_OK)), None)
         if made is None:
-            raise _WayFailedError("downloading it left no program behind")
+            raise WayFailedError("downloading it left no program behind")
         made.rename(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,49 +12,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import platform
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from adapters.processes.cache import WayFailedError, alone, cache_dir
 from adapters.processes.child import Child
+from adapters.processes.maven import fetch_jars
 from adapters.processes.ports import LOOPBACK, free_ports
-from adapters.temporal.binary import cache_dir
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    Progress = Callable[[str], None]
+    from adapters.processes.cache import Progress
 
 VERSION = "1.38.0"
 _MAIN = "io.temporal.testserver.TestServer"
-_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-_POM = f"""<project>
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>steploom</groupId>
-  <artifactId>test-server</artifactId>
-  <version>1</version>
-  <dependencies>
-    <dependency>
-      <groupId>io.temporal</groupId>
-      <artifactId>temporal-test-server</artifactId>
-      <version>{VERSION}</version>
-    </dependency>
-  </dependencies>
-</project>
-"""
+_WHAT = "Temporal's test server"
 #: It lives for seconds to minutes: a quick start and little memory are worth more than speed.
 _JVM = ("-Xmx512m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-_MAVEN_SECONDS = 600.0
 _DOWNLOAD_SECONDS = 300.0
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -83,14 +66,14 @@ def find_or_install(progress: Progress) -> list[str]:
     if found is not None:
         return found
     reasons: list[str] = []
-    with _alone(folder, progress):
+    with alone(folder.parent, service="Temporal", what=_WHAT, progress=progress):
         found = _command(folder)  # another process may have made it while we waited
         if found is not None:
             return found
         for way in (_fetch_with_maven, _download_with_sdk):
             try:
                 way(folder, progress)
-            except _WayFailedError as failure:
+            except WayFailedError as failure:
                 reasons.append(str(failure))
                 progress(str(failure))
                 continue
@@ -192,10 +175,6 @@ class TimeSkippingServer:
         return False
 
 
-class _WayFailedError(Exception):
-    """One way to get the server does not work here. The message says why."""
-
-
 def _cached() -> Path:
     return cache_dir() / "temporal-test-server" / VERSION
 
@@ -223,62 +202,19 @@ def _named(folder: Path) -> list[str]:
     )
 
 
-@contextlib.contextmanager
-def _alone(folder: Path, progress: Progress) -> Iterator[None]:
-    """Lets one process at a time fill the cache."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (folder.parent / "lock").open("w")
-    except OSError as error:
-        raise UnreachableError(
-            "Temporal",
-            f"the cache {folder.parent} for Temporal's test server cannot be written: {error}",
-            hint="set STEPLOOM_CACHE_DIR to a folder that can",
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            progress("waiting for another process that fetches Temporal's test server")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _fetch_with_maven(target: Path, progress: Progress) -> None:
-    maven = shutil.which("mvn")
-    if maven is None or shutil.which("java") is None:
-        raise _WayFailedError("Maven cannot fetch it, since `java` and `mvn` are not both on PATH")
-    progress(f"fetching Temporal's test server {VERSION} with Maven, once")
-    made_in = target.parent / f"maven.{os.getpid()}"
-    made_in.mkdir()
-    try:
-        (made_in / "pom.xml").write_text(_POM)
-        log = made_in / "maven.log"
-        command = [maven, "-q", "-B", _PLUGIN, "-DincludeScope=runtime", "-DoutputDirectory=libs"]
-        fetching = Child(command, cwd=made_in, log=log, grace=2.0)
-        try:
-            code = fetching.wait(_MAVEN_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise _WayFailedError(f"Maven did not end in {_MAVEN_SECONDS:.0f} s") from None
-        finally:
-            fetching.stop()
-        if code != 0 or _command(made_in / "libs") is None:
-            raise _WayFailedError(f"Maven could not fetch it: {_first_error(log)}")
-        (made_in / "libs").rename(target)
-    finally:
-        shutil.rmtree(made_in, ignore_errors=True)
-
-
-def _first_error(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    errors = [line for line in lines if "ERROR" in line] or lines or ["it said nothing"]
-    return errors[0][:300]
+    progress(f"fetching {_WHAT} {VERSION} with Maven, once")
+    fetch_jars(
+        [f"io.temporal:temporal-test-server:{VERSION}"],
+        target,
+        is_complete=lambda folder: _command(folder) is not None,
+    )
 
 
 def _download_with_sdk(target: Path, progress: Progress) -> None:
     """Lets the SDK download the program. It does so only as part of starting a server."""
     if platform.machine() not in {"x86_64", "AMD64", "arm64"}:
-        raise _WayFailedError(f"Temporal's SDK has none for {platform.machine()} to download")
+        raise WayFailedError(f"Temporal's SDK has none for {platform.machine()} to download")
     progress("downloading Temporal's test server with Temporal's SDK")
     folder = target.parent / f"download.{os.getpid()}"
     folder.mkdir()
@@ -297,10 +233,10 @@ def _download_with_sdk(target: Path, progress: Progress) -> None:
         thread.join()
         if failures:
             reason = str(failures[0]).splitlines() or [type(failures[0]).__name__]
-            raise _WayFailedError(f"downloading it failed: {reason[0][:300]}")
+            raise WayFailedError(f"downloading it failed: {reason[0][:300]}")
         made = next((file for file in folder.glob("temporal*") if os.access(file, os.X_OK)), None)
         if made is None:
-            raise _WayFailedError("downloading it left no program behind")
+            raise WayFailedError("downloading it left no program behind")
         target.mkdir(exist_ok=True)
         made.rename(target / "temporal-test-server")
     finally:

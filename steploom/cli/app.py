@@ -23,6 +23,7 @@ from steploom.cli import (
     dev,
     diff,
     documents,
+    events,
     executions,
     explain,
     graph,
@@ -30,6 +31,7 @@ from steploom.cli import (
     people,
     reading,
     rehearse,
+    relay,
     schedules,
     tenants,
     ui,
@@ -313,6 +315,23 @@ _add(
     PEOPLE,
     "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as manager@example.com",
 )
+_events = _group("events", "What runs publish, and what they are started by.", OPERATE)
+_add(
+    _events,
+    "tail",
+    events.tail,
+    None,
+    "steploom events tail --follow",
+    "steploom events tail --type workflow.failed --since 1h --output jsonl",
+)
+_add(
+    _events,
+    "republish",
+    events.republish,
+    None,
+    "steploom events republish 2d7fd5eb-73b3-5bd8-b703-e942b67bed5b",
+    "steploom events republish --all",
+)
 _orgs = _group("orgs", "The tenants.", PEOPLE)
 _add(_orgs, "create", tenants.create_org, None, "steploom orgs create acme --name 'Acme Inc.'")
 _add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")
@@ -384,6 +403,7 @@ _add(
 )
 _add(_audit, "seal", audit.seal, None, "steploom audit seal")
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
+_add(app, "relay", relay.relay, OPERATE, "steploom relay")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 _add(
     app,

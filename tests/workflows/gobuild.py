@@ -9,8 +9,8 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
+from adapters.processes.cache import cache_dir
 from adapters.processes.child import Child
-from adapters.temporal.binary import cache_dir
 
 SOURCES = Path(__file__).with_name("goworker")
 #: With an empty cache of Go's it compiles Temporal's SDK, which takes a minute or two.

@@ -66,7 +66,9 @@ BEGIN
         SELECT p.oid::regprocedure::text
         FROM pg_proc AS p
         WHERE p.pronamespace = current_schema()::regnamespace
-          AND p.proname IN ('create_execution_partitions', 'list_organizations')
+          AND p.proname IN (
+            'create_execution_partitions', 'list_organizations', 'outbox_orgs', 'outbox_lag'
+          )
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO steploom_app', name);
     END LOOP;

@@ -1,0 +1,1 @@
+"""Kafka: what is published, and the broker that the tests start."""
