@@ -99,6 +99,8 @@ DESCRIPTIONS: dict[str, str] = {
     "StartRequest.correlationId": "An id that relates executions to each other.",
     "StartRequest.userId": "Who started the run.",
     "StartRequest.idempotencyKey": "To `steploom start` the same key again is the same run.",
+    "StartRequest.triggerEventId": "The event that starts the run; kept on record.",
+    "StartRequest.causationDepth": "How many runs have started one another by their events.",
     "StartRequest.metadata": "A free object, kept with the run.",
     "StartRequest.tags": "Names and values to filter executions by.",
     "RerunRequest.executionId": "The earlier execution, by any of its names.",

@@ -33,6 +33,10 @@ TABLES: dict[str, str] = {
         "Events on their way to a broker. They stay when their run is cleaned away, and are "
         "delivered in the order of `seq` within a run; `id` does not tell which came first."
     ),
+    "event_dead_letters": (
+        "Events from outside that could not start a definition, each with the reason (see "
+        "[triggers](features/triggers.md))."
+    ),
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
@@ -106,7 +110,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "state": "`input`, `steps` (those that ended, by id) and `variables`.",
         "output": "The run's result.",
         "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`, `rollback`.",
-        "trigger_event_id": "The event that started the run; always null today.",
+        "trigger_event_id": "The event that started the run (see [triggers](features/triggers.md)).",
         "correlation_id": "Of the start object.",
         "channel": "Of the start object.",
         "external_id": "Of the start object.",
@@ -142,6 +146,25 @@ COLUMNS: dict[str, dict[str, str]] = {
         "occurred_at": _OCCURRED,
         "recorded_at": "When it was written.",
         "published_at": "When a broker had it; null until then.",
+    },
+    "event_dead_letters": {
+        "id": "A UUIDv5 of org, event and definition, or of the message's place.",
+        "org_id": "The org; null where the event names none that there is.",
+        "event_id": "The event's id, where it could be read.",
+        "event_type": "The event's type, where it could be read.",
+        "source": "Where the event says that it comes from.",
+        "workflow_id": "The definition that it did not start; null where it is about all.",
+        "code": "One word for the reason.",
+        "reason": "The reason, a sentence.",
+        "message": "What came, byte for byte. It is not redacted: it is to be read again.",
+        "headers": "The headers that it came with.",
+        "topic": "The Kafka topic that it came from; null for `steploom events send`.",
+        "topic_partition": "Its partition of that topic.",
+        "topic_offset": "Its offset in that partition.",
+        "attempts": "How often it has failed.",
+        "first_failed_at": "When it failed first.",
+        "last_failed_at": "When it failed last.",
+        "resolved_at": "When a retry went well; null until then.",
     },
     "audit_events": {
         "event_id": "A UUIDv5 of org, run and type.",

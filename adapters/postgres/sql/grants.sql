@@ -21,6 +21,7 @@ BEGIN
             ('workflow_definition_versions', 'SELECT, INSERT, UPDATE'),
             ('audit_events', 'SELECT, INSERT'),
             ('outbox_events', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('event_dead_letters', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_instances', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_trace', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_steps', 'SELECT, INSERT, UPDATE, DELETE'),
@@ -62,7 +63,7 @@ BEGIN
         SELECT p.oid::regprocedure::text
         FROM pg_proc AS p
         WHERE p.pronamespace = current_schema()::regnamespace
-          AND p.proname IN ('create_execution_partitions', 'list_organizations')
+          AND p.proname IN ('create_execution_partitions', 'list_organizations', 'match_triggers')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO steploom_app', name);
     END LOOP;
