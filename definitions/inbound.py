@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from definitions.errors import SteploomError
 from definitions.identity import inbound_event_id
-from definitions.jsongate import JsonGateError, loads
+from definitions.jsongate import JsonGateError, check, loads
 from definitions.triggers import wrong_type
 from workflow_events import WorkflowEvent
 
 if TYPE_CHECKING:
+    from definitions.deadletters import Message
     from definitions.jsontypes import Json, JsonObject
 
 #: The longest event that is read, in bytes: that of Kafka's default.
@@ -85,6 +86,30 @@ def read_event(text: str | bytes) -> InboundEvent:
         return parse_event(loads(text, max_bytes=MAX_EVENT_BYTES))
     except JsonGateError as error:
         raise EventRefusedError(error.code, f"the event is unusable: {error}") from None
+
+
+def read_message(message: Message) -> InboundEvent:
+    """The event in what came: with ``ce_`` headers a CloudEvent whose body is its data.
+
+    Raises:
+        EventRefusedError: There is none.
+    """
+    if "ce_specversion" not in message.headers:
+        return read_event(message.body)
+    attributes = {
+        name.removeprefix("ce_"): text
+        for name, text in message.headers.items()
+        if name.startswith("ce_")
+    }
+    kind = message.headers.get("content-type")
+    data: Json = None
+    if message.body:
+        try:
+            data = loads(message.body, max_bytes=MAX_EVENT_BYTES)
+            check(attributes)
+        except JsonGateError as error:
+            raise EventRefusedError(error.code, f"the event is unusable: {error}") from None
+    return parse_event({**attributes, **({"datacontenttype": kind} if kind else {}), "data": data})
 
 
 def parse_event(value: Json) -> InboundEvent:

@@ -78,7 +78,9 @@ class PostgresTriggers:
             found = [Triggered.model_validate(row) for row in await cursor.fetchall()]
         return [
             one.model_copy(
-                update={"triggers": [t for t in one.triggers if matches(t.event_pattern, event_type)]}
+                update={
+                    "triggers": [t for t in one.triggers if matches(t.event_pattern, event_type)]
+                }
             )
             for one in found
         ]

@@ -110,7 +110,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "state": "`input`, `steps` (those that ended, by id) and `variables`.",
         "output": "The run's result.",
         "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`, `rollback`.",
-        "trigger_event_id": "The event that started the run (see [triggers](features/triggers.md)).",
+        "trigger_event_id": "The event that started the run ([triggers](features/triggers.md)).",
         "correlation_id": "Of the start object.",
         "channel": "Of the start object.",
         "external_id": "Of the start object.",

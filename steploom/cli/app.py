@@ -22,6 +22,7 @@ from steploom.cli import (
     executions,
     explain,
     graph,
+    inbound,
     operators,
     people,
     reading,
@@ -260,6 +261,26 @@ _add(
     RUN,
     "steploom cancel expense-approval-k3v9q2",
     "steploom cancel order-7f2k order-9c4m --reason 'ordered twice'",
+)
+
+_events = _group("events", "Events that start executions.", RUN)
+_add(
+    _events,
+    "send",
+    inbound.send_event,
+    None,
+    "steploom events send order-paid.json",
+    "generate | steploom events send - --org acme",
+)
+_add(_events, "dead", inbound.dead_letters, None, "steploom events dead --output json")
+_add(
+    _events,
+    "retry",
+    inbound.retry_letters,
+    None,
+    "steploom events retry 3f9c2a71",
+    "steploom events retry --all",
+    "steploom events retry --all --no-org --org acme",
 )
 
 _add(

@@ -39,6 +39,7 @@ from steploom.operations.temporal import has_pollers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from definitions.ports import Organization
     from definitions.tasks import TaskSpec
@@ -143,7 +144,7 @@ async def start(
                 "a name and an idempotency key do not go together: the key makes the name",
                 hint="give one of them",
             )
-        execution_id = str(uuid5(NAMESPACE, f"start|{org.id}|{request.idempotency_key}"))
+        execution_id = keyed_execution_id(org.id, request.idempotency_key)
         before = await services.reader.find_by_idempotency_key(org.id, request.idempotency_key)
         if before is not None:
             _check_same(before.request_hash, digest, request.idempotency_key)
@@ -278,6 +279,11 @@ def _check_same(before: object, now: str, key: str) -> None:
             f"the idempotency key {key!r} was used for another request",
             hint="use a new key for a new request, or repeat the first one unchanged",
         )
+
+
+def keyed_execution_id(org_id: UUID, key: str) -> str:
+    """The name of the run that is started with an idempotency key."""
+    return str(uuid5(NAMESPACE, f"start|{org_id}|{key}"))
 
 
 def new_execution_id(workflow_id: str) -> str:
