@@ -184,7 +184,12 @@ class ActionRecord(_Record):
 
 
 class PublishedRecord(_Record):
-    """An event for the outbox: ``envelope`` is a whole CloudEvent as JSON, its id ``event_id``."""
+    """An event for the outbox: ``envelope`` is the whole of it as JSON, its id ``event_id``.
+
+    A step's is a CloudEvent. ``path`` is empty for an event of the run itself, whose envelope is
+    completed from the run's row. ``after``: the ``seq`` of the step's event before this one, which
+    may still be on its way to the record with another task.
+    """
 
     kind: Literal["published"] = "published"
     seq: int
@@ -194,6 +199,7 @@ class PublishedRecord(_Record):
     iteration: int
     occurred_at: datetime
     envelope: dict[str, Any]
+    after: int | None = None
 
 
 Record = Annotated[

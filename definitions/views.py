@@ -166,7 +166,11 @@ class ActionView(_View):
 
 
 class OutboxView(_View):
-    """An event that a run publishes. ``published_at`` is absent until a broker has it."""
+    """An event that a run publishes. ``published_at`` is absent until a broker has it.
+
+    ``dead_at``: when it was given up, for what ``error`` says. ``path`` is empty for an event of
+    the run itself.
+    """
 
     id: int
     event_id: UUID
@@ -177,6 +181,10 @@ class OutboxView(_View):
     envelope: dict[str, Any]
     occurred_at: datetime
     published_at: datetime | None = None
+    path: str | None = None
+    recorded_at: datetime | None = None
+    dead_at: datetime | None = None
+    error: str | None = None
 
 
 class ConfigView(_View):

@@ -1,4 +1,4 @@
-"""Where the settings say that Temporal and Postgres are. Light: it connects to neither."""
+"""Where the settings say that Temporal, Postgres and Kafka are. Light: it connects to none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
+    from adapters.kafka.connection import KafkaConnection
     from adapters.temporal.connection import TemporalConnection
     from worker.settings import Settings
 
@@ -41,3 +42,22 @@ def database_url(settings: Settings) -> str:
             hint="start one with `steploom dev`, or set STEPLOOM_DATABASE_URL",
         )
     return settings.database_url.get_secret_value()
+
+
+def kafka_connection(settings: Settings) -> KafkaConnection | None:
+    """Where Kafka is, if it is configured."""
+    from adapters.kafka.connection import KafkaConnection  # noqa: PLC0415 (only where it is used)
+
+    if not settings.kafka_bootstrap_servers:
+        return None
+    password = settings.kafka_sasl_password
+    return KafkaConnection(
+        servers=tuple(settings.kafka_bootstrap_servers),
+        tls=settings.kafka_tls,
+        tls_ca=settings.kafka_tls_ca,
+        tls_cert=settings.kafka_tls_cert,
+        tls_key=settings.kafka_tls_key,
+        mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_sasl_username,
+        password=password.get_secret_value() if password is not None else None,
+    )

@@ -19,6 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from typing_extensions import override
 
+from activities.announcing import AnnouncingRecorder
 from activities.attempt import AttemptRunner
 from activities.filtering import FilteringRecorder
 from activities.runs import RunActivities
@@ -36,6 +37,7 @@ from adapters.temporal.connection import connect
 from adapters.temporal.search_attributes import missing
 from definitions.redaction import make_redactor
 from worker.connections import database_url, temporal_connection
+from worker.publishing import Publishing
 from worker.reconciler import Reconciler
 from worker.workflow import DefinitionWorkflow
 
@@ -132,6 +134,7 @@ async def open_worker(
     async with Database(database_url(settings), pool_size=settings.database_pool_size) as database:
         await check_schema(database)
         search_attributes = await _has_search_attributes(client)
+        publishing = Publishing(settings, database, telemetry)
         months = asyncio.create_task(keep_partitions(database), name="partitions")
         recorder = PostgresRecorder(database)
         watched: Recorder = recorder
@@ -144,7 +147,8 @@ async def open_worker(
         try:
             redactor = redactor or make_redactor(settings.redact_keys)
             secrets = Secrets(settings.secrets_dir, redactor)
-            filtering = FilteringRecorder(watched, redactor)
+            announcing = AnnouncingRecorder(watched, settings.environment)
+            filtering = FilteringRecorder(announcing, redactor)
             store, reader = PostgresDefinitionStore(database), PostgresReader(database)
             runs = RunActivities(
                 store,
@@ -187,6 +191,7 @@ async def open_worker(
         finally:
             months.cancel()
             await recorder.close()
+            await publishing.close()
             await asyncio.wait({months})
             executor.shutdown(wait=False, cancel_futures=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -108,6 +108,48 @@ class Settings(BaseSettings):
         description="Names of members whose values are never stored, beside the usual ones "
         "(password, token, authorization, …), separated by commas.",
     )
+    environment: Literal["dev", "staging", "prod"] = Field(
+        default="dev",
+        description="What published events name as their environment: dev, staging or prod.",
+    )
+    kafka_bootstrap_servers: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Kafka, as host:port, several separated by commas. Not set: nothing is "
+        "published, and events are kept for STEPLOOM_OUTBOX_RETENTION. Set it for the workers as "
+        "well as for the relay.",
+    )
+    kafka_topic: str = Field(
+        default="steploom.events",
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="Kafka topic to which the events of runs are published.",
+    )
+    kafka_tls: bool = Field(default=False, description="Connect to Kafka with TLS.")
+    kafka_tls_ca: Path | None = Field(
+        default=None, description="PEM file of the CA that signed Kafka's certificate."
+    )
+    kafka_tls_cert: Path | None = Field(
+        default=None, description="PEM file of the client certificate for Kafka (mutual TLS)."
+    )
+    kafka_tls_key: Path | None = Field(
+        default=None, description="PEM file of that certificate's key."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512",
+        description="How a user logs in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
+    )
+    kafka_sasl_username: str | None = Field(
+        default=None, description="User name for Kafka. Turns SASL on."
+    )
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="That user's password.")
+    relay: bool = Field(
+        default=False,
+        description="Let each worker publish to Kafka, as `steploom relay` does by itself.",
+    )
+    outbox_retention: timedelta = Field(
+        default=timedelta(days=7),
+        description="How long a published event is kept. Without Kafka, how long any event is "
+        "(seconds, or ISO 8601).",
+    )
     sandbox: bool = Field(
         default=False,
         description="Run the interpreter inside the SDK's workflow sandbox (slower; the tests do).",
@@ -115,7 +157,13 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: str = Field(default="auto", description="console, json, or auto (by terminal).")
 
-    @field_validator("liveness_timeout", "reconcile_interval", "graceful_shutdown", mode="before")
+    @field_validator(
+        "liveness_timeout",
+        "reconcile_interval",
+        "graceful_shutdown",
+        "outbox_retention",
+        mode="before",
+    )
     @classmethod
     def _read_seconds(cls, value: object) -> object:
         # From the environment everything is text, and pydantic reads no seconds out of text.
@@ -123,7 +171,9 @@ class Settings(BaseSettings):
             return timedelta(seconds=float(value))
         return value
 
-    @field_validator("tasks", "catalogue", "http_allow", "redact_keys", mode="before")
+    @field_validator(
+        "tasks", "catalogue", "http_allow", "redact_keys", "kafka_bootstrap_servers", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

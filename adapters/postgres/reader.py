@@ -100,8 +100,26 @@ ORDER BY e.seq, e.occurred_at
 _OUTBOX = """
 SELECT id, event_id, instance_id, execution_id, seq, event_type, envelope, occurred_at, published_at
 FROM outbox_events
-WHERE org_id = %(org)s AND instance_id = %(instance)s
+WHERE org_id = %(org)s AND instance_id = %(instance)s AND path <> ''
 ORDER BY seq, id
+"""
+_OUTBOX_PAGE = """
+SELECT id, event_id, instance_id, execution_id, seq, event_type, envelope, occurred_at,
+    published_at, path, recorded_at, dead_at, error
+FROM outbox_events
+WHERE org_id = %(org)s AND (recorded_at, id) > (%(since)s, %(after)s)
+    AND (%(types)s::text[] IS NULL OR event_type = ANY(%(types)s))
+    AND (%(execution)s::text IS NULL OR execution_id = %(execution)s)
+ORDER BY recorded_at, id
+LIMIT %(limit)s
+"""
+_OUTBOX_BEGIN = """
+SELECT recorded_at FROM outbox_events
+WHERE org_id = %(org)s
+    AND (%(types)s::text[] IS NULL OR event_type = ANY(%(types)s))
+    AND (%(execution)s::text IS NULL OR execution_id = %(execution)s)
+ORDER BY recorded_at DESC
+OFFSET %(offset)s LIMIT 1
 """
 
 
@@ -231,9 +249,62 @@ class PostgresReader:
         return [ActionView.model_validate(row) for row in rows]
 
     async def outbox(self, org_id: UUID, instance_id: UUID) -> Sequence[OutboxView]:
-        """The events that a run publishes, in their order, those that were delivered included."""
+        """The events that a run's steps publish, in their order, those delivered included."""
         rows = await self._of_run(_OUTBOX, org_id, instance_id)
         return [OutboxView.model_validate(row) for row in rows]
+
+    async def outbox_page(
+        self,
+        org_id: UUID,
+        *,
+        since: datetime,
+        after: int = 0,
+        types: Sequence[str] | None = None,
+        execution_id: str | None = None,
+        limit: int = 500,
+    ) -> Sequence[OutboxView]:
+        """Events of all runs by the time of their transactions, which is not that of its commit.
+
+        Whoever wants all of them looks again at what is a little older than the newest.
+
+        Args:
+            org_id: Whose.
+            since: Recorded at this time or later.
+            after: Of those recorded at ``since``, the ones with a higher ``id``.
+            types: Only these.
+            execution_id: Only of the runs of this name.
+            limit: How many.
+        """
+        values = {
+            "org": org_id,
+            "since": since,
+            "after": after,
+            "types": list(types) if types else None,
+            "execution": execution_id,
+            "limit": limit,
+        }
+        async with self._database.transaction(org_id) as connection:
+            rows = await (await connection.execute(_OUTBOX_PAGE, values)).fetchall()
+        return [OutboxView.model_validate(row) for row in rows]
+
+    async def outbox_begin(
+        self,
+        org_id: UUID,
+        newest: int,
+        *,
+        types: Sequence[str] | None = None,
+        execution_id: str | None = None,
+    ) -> datetime | None:
+        """Since when there are so many events; None if there are fewer."""
+        values = {
+            "org": org_id,
+            "types": list(types) if types else None,
+            "execution": execution_id,
+            "offset": newest - 1,
+        }
+        async with self._database.transaction(org_id) as connection:
+            row = await (await connection.execute(_OUTBOX_BEGIN, values)).fetchone()
+        return None if row is None else row["recorded_at"]
 
     async def _of_run(
         self, query: LiteralString, org_id: UUID, instance_id: UUID

@@ -270,6 +270,7 @@ def _published(rows: BatchRows, record: PublishedRecord) -> JsonObject:
         "event_id": str(record.event_id),
         "instance_id": str(rows.instance_id),
         "seq": record.seq,
+        "after_seq": record.after,
         "event_type": _short(record.event_type),
         "path": record.path,
         "iteration": record.iteration,

@@ -22,6 +22,7 @@ REVISIONS = (
     "014_add_workflow_execution_tables",
     "015_secure_tenants",
     "016_move_records",
+    "022_publish_runs",
     "023_match_triggers",
 )
 HEAD = REVISIONS[-1]

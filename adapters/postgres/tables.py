@@ -221,14 +221,24 @@ outbox_events = Table(
     _timestamp("occurred_at"),
     _timestamp("recorded_at", default=True),
     _timestamp("published_at", nullable=True),
+    Column("after_seq", BigInteger),
+    _timestamp("dead_at", nullable=True),
+    Column("error", Text),
     UniqueConstraint("org_id", "event_id", name="outbox_events_event_key"),
     Index("outbox_events_instance_idx", "instance_id", "seq"),
+    Index("outbox_events_recorded_idx", "org_id", "recorded_at"),
+    Index(
+        "outbox_events_dead_idx",
+        "org_id",
+        "dead_at",
+        postgresql_where=text("dead_at IS NOT NULL"),
+    ),
     Index(
         "outbox_events_unpublished_idx",
         "org_id",
         "instance_id",
         "seq",
-        postgresql_where=text("published_at IS NULL"),
+        postgresql_where=text("published_at IS NULL AND dead_at IS NULL"),
     ),
 )
 

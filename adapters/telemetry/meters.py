@@ -46,16 +46,20 @@ class Meters:
 
     def watch_queue(self, length: Callable[[], int], age: Callable[[], float]) -> None:
         """Asks these whenever metrics are read: from a thread of the exporter's."""
+        self._watch((names.QUEUE_LENGTH, length), (names.QUEUE_AGE, age))
 
-        def lengths(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(length())]
+    def watch_outbox(
+        self, waiting: Callable[[], int], age: Callable[[], float], dead: Callable[[], int]
+    ) -> None:
+        """Asks these whenever metrics are read: from a thread of the exporter's."""
+        self._watch(
+            (names.OUTBOX_WAITING, waiting), (names.OUTBOX_AGE, age), (names.OUTBOX_DEAD, dead)
+        )
 
-        def ages(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(age())]
-
-        for metric, observe in ((names.QUEUE_LENGTH, lengths), (names.QUEUE_AGE, ages)):
+    def _watch(self, *asked: tuple[names.Metric, Callable[[], float]]) -> None:
+        for metric, ask in asked:
             self._meter.create_observable_gauge(
-                metric.name, [observe], unit=metric.unit, description=metric.description
+                metric.name, [_asking(ask)], unit=metric.unit, description=metric.description
             )
 
     def run_started(self, ref: RunRef) -> None:
@@ -87,3 +91,10 @@ class Meters:
         """The recorder has committed a transaction."""
         self._commit_duration.record(seconds)
         self._commit_writes.record(writes)
+
+
+def _asking(ask: Callable[[], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(ask())]
+
+    return observe

@@ -57,6 +57,13 @@ ATTEMPTS = Metric("steploom.attempts", "{attempt}", "Attempts of tasks that ende
 ATTEMPT_DURATION = Metric(
     "steploom.attempt.duration", "s", "One attempt, its write to the record included."
 )
+OUTBOX_WAITING = Metric(
+    "steploom.outbox.waiting", "{event}", "Events that wait to be published, as the relay sees it."
+)
+OUTBOX_AGE = Metric("steploom.outbox.age", "s", "How long the oldest of them has waited.")
+OUTBOX_DEAD = Metric(
+    "steploom.outbox.dead", "{event}", "Events in the outbox that Kafka refuses and were given up."
+)
 RETRIES = Metric("steploom.retries", "{attempt}", "Attempts that were not a task's first.")
 QUEUE_LENGTH = Metric(
     "steploom.recorder.queue.length", "{write}", "Writes that the database has not confirmed yet."
@@ -72,6 +79,7 @@ COMMIT_WRITES = Metric(
 METRICS = (
     RUNS_STARTED, RUNS_ENDED, RUN_DURATION, STEPS, STEP_DURATION, ATTEMPTS, ATTEMPT_DURATION,
     RETRIES, QUEUE_LENGTH, QUEUE_AGE, COMMIT_DURATION, COMMIT_WRITES,
+    OUTBOX_WAITING, OUTBOX_AGE, OUTBOX_DEAD,
 )  # fmt: skip
 
 #: Seconds: from what a local task takes to what a person takes.

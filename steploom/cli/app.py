@@ -19,6 +19,7 @@ from steploom.cli import (
     dev,
     diff,
     documents,
+    events,
     executions,
     explain,
     graph,
@@ -27,6 +28,7 @@ from steploom.cli import (
     people,
     reading,
     rehearse,
+    relay,
     tenants,
     watching,
     worker,
@@ -263,7 +265,30 @@ _add(
     "steploom cancel order-7f2k order-9c4m --reason 'ordered twice'",
 )
 
-_events = _group("events", "Events that start executions.", RUN)
+_add(
+    app,
+    "approve",
+    people.approve,
+    PEOPLE,
+    "steploom approve expense-approval-k3v9q2 --comment 'as agreed'",
+    'steploom approve expense-approval-k3v9q2 manager --payload \'{"costCentre": "CC-410"}\'',
+)
+_add(
+    app,
+    "reject",
+    people.reject,
+    PEOPLE,
+    "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as manager@example.com",
+)
+_events = _group("events", "What runs publish, and what they are started by.", OPERATE)
+_add(
+    _events,
+    "tail",
+    events.tail,
+    None,
+    "steploom events tail --follow",
+    "steploom events tail --type workflow.failed --since 1h --output jsonl",
+)
 _add(
     _events,
     "send",
@@ -282,22 +307,6 @@ _add(
     "steploom events retry --all",
     "steploom events retry --all --no-org --org acme",
 )
-
-_add(
-    app,
-    "approve",
-    people.approve,
-    PEOPLE,
-    "steploom approve expense-approval-k3v9q2 --comment 'as agreed'",
-    'steploom approve expense-approval-k3v9q2 manager --payload \'{"costCentre": "CC-410"}\'',
-)
-_add(
-    app,
-    "reject",
-    people.reject,
-    PEOPLE,
-    "steploom reject expense-approval-k3v9q2 --comment 'no receipt' --as manager@example.com",
-)
 _orgs = _group("orgs", "The tenants.", PEOPLE)
 _add(_orgs, "create", tenants.create_org, None, "steploom orgs create acme --name 'Acme Inc.'")
 _add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")
@@ -306,6 +315,7 @@ _add(_users, "create", tenants.create_user, None, "steploom users create manager
 _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
+_add(app, "relay", relay.relay, OPERATE, "steploom relay")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 
 

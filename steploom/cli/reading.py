@@ -125,7 +125,7 @@ def list_executions(
     """List executions, the newest first."""
     from steploom.cli.session import in_session  # noqa: PLC0415
 
-    started = _since(since)
+    started = since_time(since)
 
     async def work(services: Services, owner: Organization) -> InstancePage:
         came_from = None
@@ -155,7 +155,8 @@ def list_executions(
     )
 
 
-def _since(text: str | None) -> datetime | None:
+def since_time(text: str | None) -> datetime | None:
+    """The time that ``--since`` means: so long ago, or a time; a naive one is UTC."""
     if text is None:
         return None
     ago = _AGO.match(text.strip())

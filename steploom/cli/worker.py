@@ -29,6 +29,10 @@ def worker(
     task_queue: Annotated[
         str | None, typer.Option(help="The task queue to serve. Also: STEPLOOM_TASK_QUEUE.")
     ] = None,
+    relay: Annotated[
+        bool | None,
+        typer.Option("--relay", help="Publish to Kafka as well. Also: STEPLOOM_RELAY."),
+    ] = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Serve runs and tasks until SIGTERM or Ctrl-C.
@@ -41,7 +45,7 @@ def worker(
     from steploom.logging import configure_logging  # noqa: PLC0415
     from steploom.services import load_settings, require, resolve_settings  # noqa: PLC0415
 
-    settings = load_settings(task_queue=task_queue)
+    settings = load_settings(task_queue=task_queue, relay=relay)
     redactor = make_redactor(settings.redact_keys)
     configure_logging(settings.log_level, settings.log_format, hide=redactor.text)
     settings = resolve_settings(settings, Path.cwd())
@@ -76,6 +80,11 @@ async def _serve(
 
     telemetry = read_environment(os.environ)
     forward_native_logs(native_metrics(telemetry), telemetry.service_name)
+    await run_worker(settings, registry, stop_when_asked(), ready, redactor)
+
+
+def stop_when_asked() -> asyncio.Event:
+    """Set by the first SIGTERM or Ctrl-C; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -89,7 +98,7 @@ async def _serve(
 
     for one in signals:
         loop.add_signal_handler(one, asked)
-    await run_worker(settings, registry, stop, ready, redactor)
+    return stop
 
 
 def migrate(output: OutputOption = Format.TABLE) -> None:

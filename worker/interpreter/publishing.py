@@ -62,12 +62,14 @@ def published(
         "datacontenttype": "application/json",
         "data": data,
     }
+    after, state.last_published = state.last_published, state.next_seq()
     return PublishedRecord(
-        seq=state.next_seq(),
+        seq=state.last_published,
         event_id=event_id,
         event_type=kind,
         path=path,
         iteration=iteration,
         occurred_at=now,
         envelope=envelope,
+        after=after,
     )

@@ -126,7 +126,8 @@ class Completed:
 class RunState:
     """A run. ``stage`` is ``main`` until its result is known, then ``rollback``, then ``done``.
 
-    ``actions`` counts what was done to it from outside. ``events`` keeps the data of those that
+    ``actions`` counts what was done to it from outside. ``last_published`` is the sequence number
+    of the last event that a step has published. ``events`` keeps the data of those that
     nobody has waited for yet, by their names; ``events_kept`` and ``event_bytes`` are their number
     and their size, ``event_ids`` has the ids of the latest ones. ``deadline_turn`` is the sequence
     number of the wait for ``deadline``.
@@ -153,6 +154,7 @@ class RunState:
     cancelling: bool = False
     seq: int = 0
     actions: int = 0
+    last_published: int | None = None
     iterations: dict[str, int] = field(default_factory=dict)
     error: JsonObject | None = None
     handled_globally: bool = False

@@ -63,7 +63,10 @@ BEGIN
         SELECT p.oid::regprocedure::text
         FROM pg_proc AS p
         WHERE p.pronamespace = current_schema()::regnamespace
-          AND p.proname IN ('create_execution_partitions', 'list_organizations', 'match_triggers')
+          AND p.proname IN (
+            'create_execution_partitions', 'list_organizations', 'match_triggers', 'outbox_orgs',
+            'outbox_lag'
+          )
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO steploom_app', name);
     END LOOP;

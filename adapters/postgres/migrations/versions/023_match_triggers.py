@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.postgres.migrations.sqlfile import run_file
 
 revision = "023_match_triggers"
-down_revision = "016_move_records"
+down_revision = "022_publish_runs"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,94 @@
+"""``steploom events``: what runs publish. The group itself is in ``app.py``, as all are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steploom.cli.options import OrgOption, OutputOption
+from steploom.cli.output import Format, Output, notice
+
+if TYPE_CHECKING:
+    from definitions.ports import Organization
+    from definitions.views import OutboxView
+    from steploom.services import Services
+
+
+def tail(
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on, until it is interrupted.")
+    ] = False,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Only these; may be given several times."),
+    ] = None,
+    execution: Annotated[
+        str | None, typer.Option(metavar="EXECUTION", help="Only of this execution, by its id.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Since then, instead of the latest: 2h, or a time."),
+    ] = None,
+    newest: Annotated[
+        int, typer.Option("--number", "-n", min=0, help="How many of the latest ones.")
+    ] = 20,
+    org: OrgOption = "default",
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Show the events that runs publish, and whether Kafka has them.
+
+    They stand in the outbox, with or without Kafka, until STEPLOOM_OUTBOX_RETENTION is over. A line
+    each; with --output jsonl an object a line, the whole event under envelope.
+    """
+    from steploom.cli.reading import since_time  # noqa: PLC0415 (heavy, as all of these)
+    from steploom.cli.session import in_session  # noqa: PLC0415
+    from steploom.operations.published import tail as tail_outbox  # noqa: PLC0415
+
+    begin = since_time(since)
+    out = Output(output)
+
+    async def work(services: Services, owner: Organization) -> list[OutboxView]:
+        found = []
+        async for event in tail_outbox(
+            services.reader,
+            owner.id,
+            since=begin,
+            newest=newest,
+            types=types,
+            execution_id=execution,
+            follow=follow,
+        ):
+            if follow or output in {Format.TABLE, Format.JSONL}:
+                out.change(event.to_json(), _line(event))
+            else:
+                found.append(event)
+        return found
+
+    try:
+        found = in_session(org, work, {"postgres"})
+    except KeyboardInterrupt:
+        notice("")
+        return
+    if output in {Format.JSON, Format.YAML}:
+        out.results([event.to_json() for event in found], lambda: None)
+
+
+def _line(event: OutboxView) -> str:
+    from steploom.cli.tables import moment  # noqa: PLC0415
+
+    facts: list[Any] = [moment(event.occurred_at), event.event_type, event.execution_id]
+    if event.path:
+        facts.append(event.path)
+    return "  ".join([*facts, _state(event)])
+
+
+def _state(event: OutboxView) -> str:
+    from steploom.cli.tables import moment  # noqa: PLC0415
+
+    if event.published_at is not None:
+        return f"published {moment(event.published_at)}"
+    if event.dead_at is not None:
+        return f"given up {moment(event.dead_at)}: {event.error}"
+    return f"waiting: {event.error}" if event.error else "waiting"
