@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from steploom.cli import (
+    consume,
     demo,
     dev,
     diff,
@@ -316,6 +317,14 @@ _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "relay", relay.relay, OPERATE, "steploom relay")
+_add(
+    app,
+    "consume",
+    consume.consume,
+    OPERATE,
+    "steploom consume --topic orders",
+    "steploom consume --topic orders --topic steploom.events --group triggers",
+)
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 
 

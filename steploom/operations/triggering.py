@@ -164,6 +164,10 @@ class Dispatcher:
             )
         return await self._start_all(message, owner, event, only)
 
+    async def give_up(self, message: Message, reason: str) -> None:
+        """Keeps a message as a dead letter that nobody could handle."""
+        await self.letters.put(_letter(message, "unexpected", self._redactor.text(reason)))
+
     async def _start_all(
         self, message: Message, owner: Organization, event: InboundEvent, only: str | None
     ) -> Handled:
