@@ -8,19 +8,26 @@ the whole value in its transform, is ``InboundEvent.scope()``.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from definitions.cel import compile_expression
 from definitions.errors import SteploomError
+from definitions.expressions import TRIGGER_NAMES
 from definitions.identity import inbound_event_id
 from definitions.jsongate import JsonGateError, check, loads
 from definitions.triggers import wrong_type
 from workflow_events import WorkflowEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from definitions.cel import CelExpression
     from definitions.deadletters import Message
+    from definitions.document import Trigger
     from definitions.jsontypes import Json, JsonObject
 
 #: The longest event that is read, in bytes: that of Kafka's default.
@@ -124,6 +131,27 @@ def parse_event(value: Json) -> InboundEvent:
     if (wrong := wrong_type(event.type)) is not None:
         raise EventRefusedError("unusable_type", wrong)
     return event
+
+
+def first_that_holds(triggers: Sequence[Trigger], scope: JsonObject) -> Trigger | None:
+    """Of triggers whose patterns match, the first whose condition is absent or true.
+
+    Args:
+        triggers: In the order of the document.
+        scope: ``InboundEvent.scope()``.
+
+    Raises:
+        EvaluationError: A condition before that fails on the event.
+    """
+    for trigger in triggers:
+        if trigger.condition is None or _condition(trigger.condition).test({"event": scope}):
+            return trigger
+    return None
+
+
+@lru_cache(maxsize=1000)
+def _condition(text: str) -> CelExpression:
+    return compile_expression(text, TRIGGER_NAMES)
 
 
 def _workflow_event(value: JsonObject) -> InboundEvent:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +32,8 @@ DEADLINE = 2.0
 MEMORY = 512 * 1024 * 1024
 #: The allocator of JSONata's library would reserve a gigabyte of it at once (this is in KiB).
 _ENVIRONMENT = {"MIMALLOC_ARENA_RESERVE": "65536"}
+#: What a child says when it is there.
+_READY = b"{}"
 #: How the answer of a child ends that ends itself.
 _SPENT = b'"spent": true}'
 
@@ -80,16 +84,14 @@ class Transforms:
             TransformError: It fails on the value, takes too much time or memory, or its result is
                 too large or no JSON.
         """
-        request = json.dumps(
-            {"type": transform.type, "expression": transform.expression, "value": value}
-        )
+        request = _request(transform, value)
         child = await self._idle.get()
         usable: _Child | None = None
         try:
             if child is None:
                 child = await _start(self._deadline)
                 self._children.add(child)
-            answer = await asyncio.wait_for(child.ask(request.encode()), self._deadline)
+            answer = await asyncio.wait_for(child.ask(request), self._deadline)
             if not answer.endswith(_SPENT):
                 usable = child
         except TimeoutError:
@@ -130,10 +132,47 @@ class _Child:
         await self._process.wait()
 
 
+def _command(deadline: float) -> list[str]:
+    bounds = [str(MEMORY), str(deadline), str(MAX_RUN_VALUE_BYTES)]
+    return [sys.executable, "-I", str(_CHILD), *bounds, json.dumps(sys.path)]
+
+
+def _request(transform: Transform, value: Json) -> bytes:
+    asked = {"type": transform.type, "expression": transform.expression, "value": value}
+    return json.dumps(asked).encode()
+
+
+def apply_once(transform: Transform, value: Json, *, deadline: float = DEADLINE) -> Json:
+    """As ``Transforms.apply``, in a process for this one, without an event loop.
+
+    Raises:
+        TransformError: As there.
+    """
+    request = _request(transform, value)
+    try:
+        done = subprocess.run(  # noqa: S603 (our own file, and a list)
+            _command(deadline),
+            input=_LENGTH.pack(len(request)) + request,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_ENVIRONMENT,
+            timeout=_START_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TransformError("the transform takes too much time") from None
+    # It begins with saying that it is there. Too late, and its own timer has ended it.
+    answer = done.stdout[2 * _LENGTH.size + len(_READY) :]
+    if done.returncode == -signal.SIGALRM:
+        raise TransformError(f"the transform takes more than {deadline:g} seconds")
+    if done.returncode or not answer:
+        raise TransformError("the transform takes too much memory")
+    return _read_answer(answer)
+
+
 async def _start(deadline: float) -> _Child:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(_CHILD),
-        str(MEMORY), str(deadline), str(MAX_RUN_VALUE_BYTES), json.dumps(sys.path),
+        *_command(deadline),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

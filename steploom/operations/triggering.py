@@ -9,7 +9,6 @@ be handled again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,7 +17,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.triggers import PostgresTriggers
 from adapters.transforms.pool import TransformError
-from definitions.cel import compile_expression
 from definitions.deadletters import (
     MAX_REASON,
     DeadLetter,
@@ -31,8 +29,8 @@ from definitions.errors import (
     InvalidInputError,
     NotFoundError,
 )
-from definitions.expressions import TRIGGER_NAMES, EvaluationError, ExpressionSyntaxError
-from definitions.inbound import EventRefusedError, read_message
+from definitions.expressions import EvaluationError, ExpressionSyntaxError
+from definitions.inbound import EventRefusedError, first_that_holds, read_message
 from definitions.start import StartRequest, request_hash
 from definitions.triggers import MAX_CAUSATION_DEPTH
 from steploom.operations.starting import Planned, begin, check_run_input, keyed_execution_id
@@ -41,7 +39,6 @@ from steploom.operations.temporal import unreachable
 if TYPE_CHECKING:
     from adapters.postgres.triggers import Triggered
     from adapters.transforms.pool import Transforms
-    from definitions.cel import CelExpression
     from definitions.document import Trigger
     from definitions.inbound import InboundEvent
     from definitions.jsontypes import JsonObject
@@ -203,7 +200,10 @@ class Dispatcher:
 
         A definition is started once by an event: by its first trigger that holds.
         """
-        trigger = _first_that_holds(definition.triggers, arrival.scope)
+        try:
+            trigger = first_that_holds(definition.triggers, arrival.scope)
+        except (EvaluationError, ExpressionSyntaxError) as error:
+            raise _CannotStartError("condition_failed", f"the condition fails: {error}") from None
         if trigger is None:
             return None
         key = f"event:{arrival.event.id}:{definition.workflow_id}"
@@ -312,23 +312,6 @@ def _letter(
         topic_partition=message.partition,
         topic_offset=message.offset,
     )
-
-
-def _first_that_holds(triggers: list[Trigger], scope: JsonObject) -> Trigger | None:
-    for trigger in triggers:
-        if trigger.condition is None:
-            return trigger
-        try:
-            if _condition(trigger.condition).test({"event": scope}):
-                return trigger
-        except (EvaluationError, ExpressionSyntaxError) as error:
-            raise _CannotStartError("condition_failed", f"the condition fails: {error}") from None
-    return None
-
-
-@lru_cache(maxsize=1000)
-def _condition(text: str) -> CelExpression:
-    return compile_expression(text, TRIGGER_NAMES)
 
 
 async def retry(
