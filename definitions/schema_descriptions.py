@@ -62,7 +62,7 @@ DESCRIPTIONS: dict[str, str] = {
     "Compensation.input": "Its input; output is the step's stored output. Left out: that output.",
     "Compensation.retryPolicy": "How often it is tried.",
     "Compensation.timeout": f"How long it may take. {_TIMEOUT_NOTE}",
-    "Trigger.eventPattern": "The type of the event; * is one segment of it, ** at the end the rest.",
+    "Trigger.eventPattern": "The type of the event; * is one segment, ** at the end the rest.",
     "Trigger.description": "When and why the event starts the workflow.",
     "Trigger.condition": "A CEL expression over event that must hold.",
     "Trigger.transform": "Makes the input of the run from the event.",

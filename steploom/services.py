@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from adapters.postgres.database import Database
     from adapters.postgres.definitions import PostgresDefinitionStore
+    from adapters.postgres.outbox import Outbox
     from adapters.postgres.reader import PostgresReader
 
 Service = Literal["temporal", "postgres"]
@@ -107,6 +108,7 @@ class Services:
     _client: Client | None = None
     _store: PostgresDefinitionStore | None = None
     _reader: PostgresReader | None = None
+    _outbox: Outbox | None = None
     _database: Database | None = None
 
     @property
@@ -129,6 +131,13 @@ class Services:
         if self._reader is None:
             raise AssertionError("Postgres was not opened")
         return self._reader
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be published."""
+        if self._outbox is None:
+            raise AssertionError("Postgres was not opened")
+        return self._outbox
 
     @property
     def database(self) -> Database:
@@ -159,26 +168,32 @@ async def open_services(
         SteploomError: The database has another schema than this code works with.
     """
     async with AsyncExitStack() as exits:
-        store = reader = client = database = None
+        store = reader = outbox = database = client = None
         if "postgres" in needs:
-            store, reader, database = await _open_postgres(settings, exits)
+            store, reader, outbox, database = await _open_postgres(settings, exits)
         if "temporal" in needs:
             client = await open_temporal(settings, _traced(exits))
-        yield Services(settings, client, store, reader, database)
+        yield Services(settings, client, store, reader, outbox, database)
 
 
 async def _open_postgres(
     settings: Settings, exits: AsyncExitStack
-) -> tuple[PostgresDefinitionStore, PostgresReader, Database]:
+) -> tuple[PostgresDefinitionStore, PostgresReader, Outbox, Database]:
     from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
+    from adapters.postgres.outbox import Outbox  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
     from adapters.postgres.schema import check_schema  # noqa: PLC0415
 
     database = Database(database_url(settings), pool_size=_POOL_SIZE)
     await exits.enter_async_context(database)
     await check_schema(database)
-    return PostgresDefinitionStore(database), PostgresReader(database), database
+    return (
+        PostgresDefinitionStore(database),
+        PostgresReader(database),
+        Outbox(database),
+        database,
+    )
 
 
 def _traced(exits: AsyncExitStack) -> Sequence[Interceptor]:

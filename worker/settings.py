@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     )
     environment: Literal["dev", "staging", "prod"] = Field(
         default="dev",
-        description="What published events name as their environment: dev, staging or prod.",
+        description="What published events name as their environment.",
     )
     kafka_bootstrap_servers: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         default="SCRAM-SHA-512",
-        description="How a user logs in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
+        description="How a user logs in to Kafka.",
     )
     kafka_sasl_username: str | None = Field(
         default=None, description="User name for Kafka. Turns SASL on."

@@ -30,8 +30,9 @@ TABLES: dict[str, str] = {
     ),
     "workflow_instances": "One row for each run.",
     "outbox_events": (
-        "Events on their way to a broker. They stay when their run is cleaned away, and are "
-        "delivered in the order of `seq` within a run; `id` does not tell which came first."
+        "Events on their way to a broker. They are delivered in the order of `seq` within a "
+        "run; `id` does not tell which came first. They stay when their run is cleaned away, and "
+        "are removed by a retention of their own (`STEPLOOM_OUTBOX_RETENTION`)."
     ),
     "event_dead_letters": (
         "Events from outside that could not start a definition, each with the reason (see "
@@ -140,12 +141,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "execution_id": "The run's execution id.",
         "seq": _SEQ,
         "event_type": "The event's type.",
-        "path": "The step that publishes it (see [paths](#paths)).",
+        "path": "The step that publishes it (see [paths](#paths)); empty for the run itself.",
         "iteration": _ITERATION,
-        "envelope": "The whole CloudEvent, as JSON.",
+        "envelope": "The whole event as it is sent (see [events](events.md)), as JSON.",
         "occurred_at": _OCCURRED,
         "recorded_at": "When it was written.",
         "published_at": "When a broker had it; null until then.",
+        "after_seq": "The `seq` of the step's event before it, which has to be published first.",
+        "dead_at": "When it was given up, because Kafka refuses it.",
+        "error": "Why.",
     },
     "event_dead_letters": {
         "id": "A UUIDv5 of org, event and definition, or of the message's place.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 
@@ -39,6 +39,8 @@ def _type(field: FieldInfo) -> str:
     kind: Any = field.annotation
     if isinstance(kind, UnionType):
         [kind] = [one for one in get_args(kind) if one is not type(None)]
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) is list:
         return "list, by commas"
     bounds = {

@@ -308,6 +308,14 @@ _add(
     "steploom events retry --all",
     "steploom events retry --all --no-org --org acme",
 )
+_add(
+    _events,
+    "republish",
+    events.republish,
+    None,
+    "steploom events republish 2d7fd5eb-73b3-5bd8-b703-e942b67bed5b",
+    "steploom events republish --all",
+)
 _orgs = _group("orgs", "The tenants.", PEOPLE)
 _add(_orgs, "create", tenants.create_org, None, "steploom orgs create acme --name 'Acme Inc.'")
 _add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
+from definitions.errors import InvalidInputError, NotFoundError
 from steploom.cli.options import OrgOption, OutputOption
 from steploom.cli.output import Format, Output, notice
 
@@ -73,6 +75,40 @@ def tail(
         return
     if output in {Format.JSON, Format.YAML}:
         out.results([event.to_json() for event in found], lambda: None)
+
+
+def republish(
+    *,
+    event_ids: Annotated[
+        list[UUID] | None, typer.Argument(metavar="EVENT...", help="Ids of events.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All events of the org that were given up.")
+    ] = False,
+    org: OrgOption = "default",
+    output: OutputOption = Format.TABLE,
+) -> None:
+    """Let the relay try again what Kafka has refused and was given up.
+
+    For when the reason is gone, such as a limit of the broker's. See steploom events tail.
+    """
+    from steploom.cli.session import in_session  # noqa: PLC0415
+
+    if bool(event_ids) == everything:
+        raise InvalidInputError(
+            "it is not said which events", hint="name their ids, or give --all, not both"
+        )
+
+    async def work(services: Services, owner: Organization) -> list[UUID]:
+        return await services.outbox.revive(owner.id, event_ids or None)
+
+    revived = in_session(org, work, {"postgres"})
+    missing = [str(one) for one in event_ids or () if one not in revived]
+    if missing:
+        hint = "steploom events tail says which events were given up"
+        raise NotFoundError("event that was given up", ", ".join(missing), hint=hint)
+    facts = {"eventIds": [str(one) for one in revived]}
+    Output(output).result(facts, lambda: f"{len(revived)} to be published again.")
 
 
 def _line(event: OutboxView) -> str:

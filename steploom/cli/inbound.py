@@ -93,7 +93,7 @@ def dead_letters(
 
 def retry_letters(
     letters: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Their ids, or how those begin.")
+        list[str] | None, typer.Argument(metavar="ID...", help="Their ids, or how those begin.")
     ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All that are not resolved.")] = False,

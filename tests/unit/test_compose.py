@@ -73,7 +73,7 @@ def test_every_command_exists(stack: dict[str, Any]) -> None:
 
     group: Any = typer.main.get_command(app)
     commands = _commands(stack)
-    assert {"worker", "migrate"} <= {command[1] for command in commands}
+    assert {"worker", "migrate", "relay"} <= {command[1] for command in commands}
     for command in commands:
         assert command[1] in group.commands, command
 

@@ -63,7 +63,7 @@ def on(pattern: str, jmespath: str | None = None, **fields: Any) -> dict[str, An
 def services_of(stack: Stack) -> Services:
     """Services on the stack's own connections."""
     settings = stack.settings(task_queue=stack.task_queue)
-    return Services(settings, stack.client, stack.store, stack.reader, stack.database)
+    return Services(settings, stack.client, stack.store, stack.reader, _database=stack.database)
 
 
 @asynccontextmanager

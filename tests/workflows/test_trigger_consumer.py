@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 def services_with(stack: Stack, kafka: KafkaServer) -> Services:
     services = services_of(stack)
     settings = services.settings.model_copy(update={"kafka_bootstrap_servers": [kafka.address]})
-    return Services(settings, stack.client, stack.store, stack.reader, stack.database)
+    return Services(settings, stack.client, stack.store, stack.reader, _database=stack.database)
 
 
 @asynccontextmanager
@@ -262,7 +262,9 @@ async def test_temporal_is_away_for_a_while(stack: Stack, kafka: KafkaServer, to
     async with door.serving() as address:
         client = await connect(TemporalConnection(address=address))
         plain = services_with(stack, kafka)
-        services = Services(plain.settings, client, stack.store, stack.reader, stack.database)
+        services = Services(
+            plain.settings, client, stack.store, stack.reader, _database=stack.database
+        )
         await door.shut()
         await produce(kafka, topic, [cloud_event(kind, {"n": n}) for n in range(3)])
         async with consuming(services, topic) as consumer:
@@ -296,7 +298,7 @@ async def test_postgres_is_away_for_a_while(stack: Stack, kafka: KafkaServer, to
                 stack.client,
                 PostgresDefinitionStore(database),
                 PostgresReader(database),
-                database,
+                _database=database,
             )
             await door.shut()
             await produce(kafka, topic, [b"poison", *(cloud_event(kind) for _ in range(3))])
