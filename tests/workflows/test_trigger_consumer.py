@@ -24,7 +24,9 @@ from adapters.postgres.reader import PostgresReader
 from adapters.temporal.connection import TemporalConnection, connect
 from steploom.operations.consuming import consume
 from steploom.services import Services
+from tests.postgres import as_administrator
 from tests.proxies import Door
+from tests.workflows.consuming import relaying
 from tests.workflows.events import cloud_event, event_type, on, services_of, triggered_by
 from tests.workflows.stack import DEFAULT, PATIENCE, until
 
@@ -310,3 +312,50 @@ async def test_postgres_is_away_for_a_while(stack: Stack, kafka: KafkaServer, to
     assert len(runs) == 3
     assert [one.code for one in await letters_of(stack) if one.topic == topic] == ["invalid_json"]
     assert await committed(kafka, topic) == 4
+
+
+async def test_a_runs_end_starts_another_definition(
+    stack: Stack, kafka: KafkaServer, topic: str
+) -> None:
+    """By way of our own relay and our own consumer; the second run is one further."""
+    first = triggered_by()
+    second = triggered_by(
+        on(
+            "workflow.completed",
+            "{of: workflow_run_id, result: data.output}",
+            condition=f"event.workflow_id == '{first['workflowId']}'",
+        )
+    )
+    await stack.register(first)
+    await stack.register(second)
+    async with (
+        relaying(stack.url, kafka.address, topic),
+        consuming(services_with(stack, kafka), topic),
+    ):
+        handle = await stack.start(first["workflowId"], {"n": 1}, correlationId="case-7")
+        [run] = await whole(stack, await runs_of(stack, second, 1))
+    assert run.input["of"] == handle.id
+    assert (run.metadata["causationDepth"], run.correlation_id) == (1, "case-7")
+    [told] = as_administrator(
+        stack.url,
+        "SELECT event_id FROM outbox_events"
+        " WHERE execution_id = %s AND event_type = 'workflow.completed'",
+        handle.id,
+    )
+    assert run.trigger_event_id == told["event_id"]
+
+
+async def test_kafka_is_away_for_a_while(stack: Stack, broker: KafkaServer, topic: str) -> None:
+    """The consumer waits, and goes on where it was."""
+    kind = event_type()
+    document = triggered_by(on(kind))
+    await stack.register(document)
+    await produce(broker, topic, [cloud_event(kind) for _ in range(3)])
+    async with consuming(services_with(stack, broker), topic):
+        await runs_of(stack, document, 3)
+        await asyncio.to_thread(broker.stop)
+        await asyncio.to_thread(broker.start)
+        await produce(broker, topic, [cloud_event(kind) for _ in range(3)])
+        runs = await runs_of(stack, document, 6)
+    assert len(runs) == 6
+    assert await committed(broker, topic) == 6
