@@ -110,12 +110,12 @@ def read_message(message: Message) -> InboundEvent:
     }
     kind = message.headers.get("content-type")
     data: Json = None
-    if message.body:
-        try:
+    try:
+        check(attributes)
+        if message.body:
             data = loads(message.body, max_bytes=MAX_EVENT_BYTES)
-            check(attributes)
-        except JsonGateError as error:
-            raise EventRefusedError(error.code, f"the event is unusable: {error}") from None
+    except JsonGateError as error:
+        raise EventRefusedError(error.code, f"the event is unusable: {error}") from None
     return parse_event({**attributes, **({"datacontenttype": kind} if kind else {}), "data": data})
 
 

@@ -96,4 +96,5 @@ class PostgresTriggers:
         values = {"org": org_id, "event": event.id, "run": event.workflow_run_id}
         async with self._database.transaction(org_id) as connection:
             row = await (await connection.execute(_DEPTH, values)).fetchone()
-        return min(int(row["depth"]), MAX_CAUSATION_DEPTH) if row is not None else 0
+        depth = int(row["depth"]) if row is not None else 0
+        return max(0, min(depth, MAX_CAUSATION_DEPTH))

@@ -1,16 +1,18 @@
 """Evaluates transforms in a process of its own, which whoever started it can kill at any time.
 
 Run as a script, by path. JMESPath and JSONata can be made to take any time and any memory, and
-neither library can be stopped from inside. So memory is bounded by the kernel (``RLIMIT_AS``), and
-so is time: whoever started us kills us when an answer is late, and where that one is gone, a timer
-does. Between two requests we wait for our standard input, which ends with whoever started us.
+neither library can be stopped from inside. So the kernel bounds memory (``RLIMIT_AS``) and the
+processor time of one request (a timer whose signal kills us, so that a busy machine fails no honest
+transform). Between two requests we wait for our standard input, which ends with whoever started us.
 
-Its arguments: bytes of memory, seconds for one request, bytes of an answer, and the path where the
-libraries are, as a JSON list. Requests and answers are JSON, each after its length in four bytes.
+Its arguments: bytes of memory, seconds of processor time for one request, bytes of an answer, and
+the path where the libraries are, as a JSON list. Requests and answers are JSON, each after its
+length in four bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import resource
@@ -32,15 +34,17 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
     evaluate = _load()
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    # Not everywhere is there such a limit (macOS); there the time alone is bounded.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _write(sink, b"{}")
     while (request := _read(source)) is not None:
-        # Kills us by the kernel's own doing, whatever runs at that moment.
-        signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
+        # Kills us by the kernel's own doing (SIGPROF), whatever runs at that moment.
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         answer, spent = _answer(evaluate, request, largest)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         _write(sink, answer)
         if spent:
             return  # What is left of our memory is not to be trusted.

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from definitions.errors import SteploomError
+from definitions.errors import SteploomError, UnreachableError
 from definitions.jsongate import JsonGateError, loads
 from definitions.start import MAX_RUN_VALUE_BYTES
 
@@ -26,12 +26,16 @@ _CHILD = Path(__file__).with_name("child.py")
 _LENGTH = struct.Struct(">I")
 #: Seconds in which a child has to be there. Machines are slow at times.
 _START_SECONDS = 60.0
-#: Seconds for one transform. An honest one takes less than a millisecond.
+#: Seconds of processor time for one transform. An honest one takes less than a millisecond.
 DEADLINE = 2.0
+#: Times the deadline that an answer may take by the clock, on a machine with more to do.
+_PATIENCE = 30
 #: Bytes of a child's address space: its libraries take about a fifth.
 MEMORY = 512 * 1024 * 1024
 #: The allocator of JSONata's library would reserve a gigabyte of it at once (this is in KiB).
 _ENVIRONMENT = {"MIMALLOC_ARENA_RESERVE": "65536"}
+#: The exit code of a child whose timer has ended it.
+_OUT_OF_TIME = -signal.SIGPROF
 #: What a child says when it is there.
 _READY = b"{}"
 #: How the answer of a child ends that ends itself.
@@ -47,7 +51,7 @@ class Transforms:
 
     Args:
         size: How many are evaluated at a time, each in a process of its own.
-        deadline: Seconds that one may take.
+        deadline: Seconds of processor time that one may take.
     """
 
     def __init__(self, size: int = 2, *, deadline: float = DEADLINE) -> None:
@@ -83,6 +87,7 @@ class Transforms:
         Raises:
             TransformError: It fails on the value, takes too much time or memory, or its result is
                 too large or no JSON.
+            UnreachableError: No process can be started for it.
         """
         request = _request(transform, value)
         child = await self._idle.get()
@@ -91,13 +96,14 @@ class Transforms:
             if child is None:
                 child = await _start(self._deadline)
                 self._children.add(child)
-            answer = await asyncio.wait_for(child.ask(request), self._deadline)
+            answer = await asyncio.wait_for(child.ask(request), _PATIENCE * self._deadline)
             if not answer.endswith(_SPENT):
                 usable = child
         except TimeoutError:
-            message = f"the transform takes more than {self._deadline:g} seconds"
-            raise TransformError(message) from None
+            raise _too_long(self._deadline) from None
         except (asyncio.IncompleteReadError, ConnectionError):
+            if child is not None and await child.ended() == _OUT_OF_TIME:
+                raise _too_long(self._deadline) from None
             raise TransformError("the transform takes too much memory") from None
         finally:
             if usable is None and child is not None:
@@ -124,12 +130,20 @@ class _Child:
         (length,) = _LENGTH.unpack(await source.readexactly(_LENGTH.size))
         return await source.readexactly(length)
 
+    async def ended(self) -> int:
+        """The exit code of a child that has closed its pipes."""
+        return await self._process.wait()
+
     async def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
         await self._process.wait()
+
+
+def _too_long(deadline: float) -> TransformError:
+    return TransformError(f"the transform takes more than {deadline:g} seconds")
 
 
 def _command(deadline: float) -> list[str]:
@@ -156,39 +170,49 @@ def apply_once(transform: Transform, value: Json, *, deadline: float = DEADLINE)
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_ENVIRONMENT,
-            timeout=_START_SECONDS,
+            timeout=_START_SECONDS + _PATIENCE * deadline,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TransformError("the transform takes too much time") from None
-    # It begins with saying that it is there. Too late, and its own timer has ended it.
+        raise _too_long(deadline) from None
+    # It begins with saying that it is there.
     answer = done.stdout[2 * _LENGTH.size + len(_READY) :]
-    if done.returncode == -signal.SIGALRM:
-        raise TransformError(f"the transform takes more than {deadline:g} seconds")
+    if done.returncode == _OUT_OF_TIME:
+        raise _too_long(deadline)
     if done.returncode or not answer:
         raise TransformError("the transform takes too much memory")
     return _read_answer(answer)
 
 
 async def _start(deadline: float) -> _Child:
-    process = await asyncio.create_subprocess_exec(
-        *_command(deadline),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=_ENVIRONMENT,
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *_command(deadline),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_ENVIRONMENT,
+        )
+    except OSError as error:
+        raise _not_started(str(error)) from error
     child = _Child(process)
     try:
         # It says so when its libraries are loaded: that is nobody's deadline.
         await asyncio.wait_for(child.ask(b""), _START_SECONDS)
     except (TimeoutError, asyncio.IncompleteReadError) as error:
         await child.kill()
-        raise SteploomError("the process that evaluates transforms does not start") from error
+        raise _not_started("it does not answer") from error
     except asyncio.CancelledError:
         await child.kill()
         raise
     return child
+
+
+def _not_started(reason: str) -> UnreachableError:
+    # The machine's fault, not the transform's: to be tried again.
+    return UnreachableError(
+        "Transforms", f"the process that evaluates transforms does not start: {reason}"
+    )
 
 
 def _read_answer(answer: bytes) -> Json:

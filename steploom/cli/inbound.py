@@ -142,7 +142,8 @@ def retry_letters(
 
 
 async def _all(dispatcher: Dispatcher, org_id: UUID | None) -> list[str]:
-    return [str(one.id) for one in await dispatcher.letters.list(org_id, limit=1000)]
+    found = await dispatcher.letters.list(org_id, limit=1000)
+    return [str(one.id) for one in reversed(found)]
 
 
 def _dispatching(

@@ -305,7 +305,8 @@ def _letter(
         source=event.source if event is not None else None,
         workflow_id=workflow_id,
         code=code,
-        reason=reason[:MAX_REASON],
+        # What a library says may hold what Postgres does not take.
+        reason=reason.encode("utf-8", "replace").decode().replace("\0", "")[:MAX_REASON],
         message=message.body,
         headers=message.headers,
         topic=message.topic,
