@@ -106,6 +106,12 @@ async def _handle(dispatcher: Dispatcher, message: Message, org: Organization | 
                 event_type=handled.event.type if handled.event is not None else None,
                 org=handled.org,
                 started=[run.execution_id for run in handled.started if not run.existing],
-                refused=len(handled.refused),
             )
+            for letter in handled.refused:
+                _log.warning(
+                    "event_is_dead_letter",
+                    letter=str(letter.id),
+                    code=letter.code,
+                    reason=letter.reason,
+                )
             return

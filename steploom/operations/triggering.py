@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres.dead_letters import PostgresDeadLetters
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from definitions.ports import Organization
     from definitions.redaction import Redactor
     from steploom.services import Services
-
-_log = structlog.get_logger(__name__)
 
 #: The header of a message that says whose event it is: an org's slug or id.
 ORG_HEADER = "org_id"
@@ -296,7 +293,6 @@ def _letter(
         identity = letter_of_event(org_id, event.id, workflow_id)
     else:
         identity = letter_of_message(org_id, message)
-    _log.warning("an event is a dead letter", letter=str(identity), code=code, reason=reason)
     return DeadLetter(
         id=identity,
         org_id=org_id,
