@@ -225,7 +225,7 @@ outbox_events = Table(
     _timestamp("dead_at", nullable=True),
     Column("error", Text),
     UniqueConstraint("org_id", "event_id", name="outbox_events_event_key"),
-    Index("outbox_events_instance_idx", "instance_id", "seq"),
+    Index("outbox_events_instance_idx", "instance_id", postgresql_using="hash"),
     Index("outbox_events_recorded_idx", "org_id", "recorded_at"),
     Index(
         "outbox_events_dead_idx",

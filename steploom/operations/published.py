@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from uuid import UUID
 
     from adapters.postgres.reader import PostgresReader
@@ -35,7 +35,7 @@ async def tail(
     types: Sequence[str] | None = None,
     execution_id: str | None = None,
     follow: bool = False,
-) -> AsyncIterator[OutboxView]:
+) -> AsyncGenerator[OutboxView, None]:
     """Each event once.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 
 from activities.announcing import AnnouncingRecorder
 from adapters.postgres.definitions import PostgresDefinitionStore
-from adapters.postgres.outbox import Outbox
+from adapters.postgres.outbox import _EVENTS, _HEADS, PATIENCE, Outbox
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.identity import org_id
@@ -22,7 +23,6 @@ from tests.postgres import as_administrator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from uuid import UUID
 
     from adapters.postgres.database import Database
     from adapters.postgres.outbox import Claim
@@ -278,3 +278,31 @@ async def test_a_follower_misses_nothing_that_is_committed_late(
         slow.commit()
     assert (await anext(following)).event_type == "slow"
     await following.aclose()
+
+
+async def test_a_claim_looks_along_the_index_however_much_waits(
+    recorder: AnnouncingRecorder, database: Database, database_url: str
+) -> None:
+    """From lane to lane, and not through what is in them."""
+    await run(recorder, "one")
+    as_administrator(
+        database_url,
+        "INSERT INTO outbox_events (event_id, org_id, instance_id, execution_id, seq, event_type,"
+        " path, iteration, envelope, occurred_at) SELECT gen_random_uuid(), o.org_id,"
+        " md5((n / 10)::text)::uuid, 'x', 10 + n, 'many', 'x', 1, '{}', o.occurred_at"
+        " FROM generate_series(1, 20000) AS n, (SELECT * FROM outbox_events LIMIT 1) AS o",
+    )
+    # As after an outage: what is on the way out is far from all, and no statistics know of it.
+    as_administrator(database_url, "ANALYZE outbox_events")
+    as_administrator(
+        database_url, "UPDATE outbox_events SET published_at = now() WHERE seq < 15000"
+    )
+    values: dict[str, Any] = {"org": DEFAULT, "after": UUID(int=0), "lanes": 100}
+    lanes = {"lanes": [run_ref().instance_id], "each": 50, "patience": PATIENCE}
+    async with database.transaction(DEFAULT) as connection:
+        for query, given in ((_HEADS, values), (_EVENTS, {**values, **lanes})):
+            explained = "EXPLAIN (ANALYZE, COSTS OFF) " + query
+            cursor = await connection.execute(explained.encode(), given)
+            plan = "\n".join(row["QUERY PLAN"] for row in await cursor.fetchall())
+            assert "outbox_events_unpublished_idx" in plan, plan
+            assert "Seq Scan on outbox_events" not in plan, plan

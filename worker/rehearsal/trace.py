@@ -18,7 +18,7 @@ def trace(result: CaseResult) -> dict[str, Any]:
     A run whose input was refused has done nothing: it has no state.
     """
     state = dump_state(result.state) if result.state is not None else {}
-    for name in ("seq", "deadline_turn"):
+    for name in ("seq", "deadline_turn", "last_published"):
         state.pop(name, None)
     state.get("main", {}).pop("turn", None)
     return {
@@ -31,12 +31,17 @@ def trace(result: CaseResult) -> dict[str, Any]:
         "differences": result.differences,
         "state": state,
         "records": [
-            _without_numbers(record.to_json())
+            _without_numbers(_unlinked(record.to_json()))
             for record in sorted(result.journal.records, key=lambda record: record.seq)
             if record.kind != "instance"
         ],
         "attempts": [_without_numbers(one.to_json()) for one in result.journal.attempts],
     }
+
+
+def _unlinked(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without the number of another one."""
+    return {key: value for key, value in record.items() if key != "after"}
 
 
 def _without_numbers(value: Any) -> Any:

@@ -25,6 +25,8 @@ $$;
 DROP INDEX outbox_events_dead_idx;
 DROP INDEX outbox_events_recorded_idx;
 DROP INDEX outbox_events_unpublished_idx;
+DROP INDEX outbox_events_instance_idx;
+CREATE INDEX outbox_events_instance_idx ON outbox_events (instance_id, seq);
 ALTER TABLE outbox_events
     DROP COLUMN after_seq,
     DROP COLUMN dead_at,
