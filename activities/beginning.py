@@ -107,6 +107,7 @@ class Beginning:
             input=start.input if start is not None else {},
             started_at=request.started_at,
             correlation_id=start.correlation_id if start else None,
+            trigger_event_id=start.trigger_event_id if start else None,
             channel=channel or (pinned.channel if pinned else None),
             # Not absent: what is active would be taken then, as it stands.
             config_snapshot=pinned.config if pinned else {},
@@ -132,7 +133,11 @@ class Beginning:
             return {}
         names = definition.execution_log.metadata if definition is not None else []
         known = {**start.model_dump(mode="json", by_alias=True), **start.input, **start.metadata}
-        return {**{name: known.get(name) for name in names}, **start.metadata}
+        named = {name: known.get(name) for name in names}
+        if start.causation_depth is not None:
+            # The next run that this one's events start is one further.
+            return {**named, **start.metadata, "causationDepth": start.causation_depth}
+        return {**named, **start.metadata}
 
     def _payloads(self) -> list[PayloadReference] | None:
         """The big values that a rerun takes over, so that they outlive the earlier run."""

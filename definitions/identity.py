@@ -56,6 +56,16 @@ def event_id(
     return _derive("event", org, first_run_id, path, iteration, attempt, kind)
 
 
+def inbound_event_id(source: str, given: str) -> UUID:
+    """The id of an event from outside whose own is no UUID."""
+    return _derive("inbound", source, given)
+
+
+def dead_letter_id(*parts: str | int | UUID) -> UUID:
+    """The id of a dead letter: of which event for which workflow, or of which message."""
+    return _derive("dead", *parts)
+
+
 def child_execution_id(parent: str, path: str, iteration: int, attempt: int) -> str:
     """The execution id of a child run: of which run, which step of it, and which attempt.
 

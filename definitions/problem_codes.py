@@ -48,7 +48,7 @@ DocumentCode: TypeAlias = Literal[
     "impossible_field", "undeclared_field", "step_not_run_before", "error_without_failure",
     "continue_without_output", "type_mismatch", "doubtful_comparison",
     "rollback_without_compensation", "compensation_never_runs", "waiting_compensation",
-    "invalid_event_pattern", "invalid_transform", "path_too_long",
+    "invalid_event_pattern", "invalid_transform", "self_trigger", "path_too_long",
 ]  # fmt: skip
 ValueCode: TypeAlias = Literal[
     "value_missing", "value_unknown", "value_wrong_type", "value_not_allowed",
@@ -159,6 +159,7 @@ _DOCUMENT: dict[DocumentCode, str] = {
     "invalid_event_pattern": "An eventPattern that is not made of segments, *, and ** at the end.",
     "path_too_long": "A step so deep inside others that its path has over 255 characters.",
     "invalid_transform": "A transform that is no JMESPath or JSONata, or that is over a bound.",
+    "self_trigger": "A trigger without a condition that the definition's own events match.",
 }  # fmt: skip
 
 _VALUE: dict[ValueCode, str] = {

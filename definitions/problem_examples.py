@@ -219,6 +219,7 @@ DOCUMENTS: dict[str, JsonObject] = {
         ],
     ),
     "invalid_event_pattern": {"triggers": [{"eventPattern": "order.**.paid"}]},
+    "self_trigger": {"triggers": [{"eventPattern": "workflow.*"}]},
     "invalid_transform": {
         "triggers": [
             {

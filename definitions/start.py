@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from definitions.document import Version, WorkflowId
+from definitions.triggers import MAX_CAUSATION_DEPTH
 
 DEFAULT_ORG = "default"
 #: The input and the result of a run (UTF-8 bytes of their JSON).
@@ -58,6 +60,9 @@ class StartRequest(BaseModel):
     correlation_id: _Short | None = None
     user_id: _Short | None = None
     idempotency_key: _Short | None = None
+    trigger_event_id: Annotated[UUID, Field(strict=False)] | None = None
+    #: How many runs have started one another by their events, up to this one.
+    causation_depth: Annotated[int, Field(ge=1, le=MAX_CAUSATION_DEPTH)] | None = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     tags: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
 

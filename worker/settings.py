@@ -134,6 +134,14 @@ class Settings(BaseSettings):
         pattern=r"^[a-zA-Z0-9._-]{1,249}$",
         description="Kafka topic to which the events of runs are published.",
     )
+    kafka_consumer_topics: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Kafka topics from which `steploom consume` takes events that start runs, "
+        "separated by commas.",
+    )
+    kafka_consumer_group: str = Field(
+        default="steploom", description="Kafka consumer group of `steploom consume`."
+    )
     kafka_tls: bool = Field(default=False, description="Connect to Kafka with TLS.")
     kafka_tls_ca: Path | None = Field(
         default=None, description="PEM file of the CA that signed Kafka's certificate."
@@ -184,7 +192,13 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "tasks", "catalogue", "http_allow", "redact_keys", "kafka_bootstrap_servers", mode="before"
+        "tasks",
+        "catalogue",
+        "http_allow",
+        "redact_keys",
+        "kafka_bootstrap_servers",
+        "kafka_consumer_topics",
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: object) -> object:

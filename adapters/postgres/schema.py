@@ -26,6 +26,7 @@ REVISIONS = (
     "018_seal_audit_events",
     "019_create_payloads",
     "022_publish_runs",
+    "023_match_triggers",
 )
 HEAD = REVISIONS[-1]
 

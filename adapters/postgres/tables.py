@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -257,6 +258,36 @@ payloads = Table(
     _timestamp("created_at", default=True),
     PrimaryKeyConstraint("org_id", "sha256", "instance_id", name="payloads_pkey"),
     Index("payloads_instance_idx", "instance_id"),
+)
+
+#: Events from outside that could not start what they should have. One for whose org nobody could be
+#: found has none. ``message`` is what came, byte for byte.
+event_dead_letters = Table(
+    "event_dead_letters",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("org_id", Uuid, ForeignKey("organizations.id")),
+    Column("event_id", Uuid),
+    Column("event_type", Text),
+    Column("source", Text),
+    Column("workflow_id", Text),
+    Column("code", String(50), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Column("headers", JSONB, nullable=False, server_default=_EMPTY),
+    Column("topic", Text),
+    Column("topic_partition", Integer),
+    Column("topic_offset", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default=text("1")),
+    _timestamp("first_failed_at", default=True),
+    _timestamp("last_failed_at", default=True),
+    _timestamp("resolved_at", nullable=True),
+    Index(
+        "event_dead_letters_open_idx",
+        "org_id",
+        "first_failed_at",
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
 )
 
 #: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.

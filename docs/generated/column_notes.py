@@ -38,6 +38,10 @@ TABLES: dict[str, str] = {
         "Which runs may read which values of the payload store "
         "(see [big values](features/big-values.md))."
     ),
+    "event_dead_letters": (
+        "Events from outside that could not start a definition, each with the reason (see "
+        "[triggers](features/triggers.md))."
+    ),
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
     ),
@@ -123,7 +127,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "state": "`input`, `steps` (those that ended, by id) and `variables`.",
         "output": "The run's result.",
         "error": "`type`, `code`, `message`, `details`, `stepId`, `attempts`, `rollback`.",
-        "trigger_event_id": "The event that started the run; always null today.",
+        "trigger_event_id": "The event that started the run ([triggers](features/triggers.md)).",
         "correlation_id": "Of the start object.",
         "channel": "Of the start object, else the one that was taken.",
         "external_id": "Of the start object.",
@@ -162,6 +166,25 @@ COLUMNS: dict[str, dict[str, str]] = {
         "after_seq": "The `seq` of the step's event before it, which has to be published first.",
         "dead_at": "When it was given up, because Kafka refuses it.",
         "error": "Why.",
+    },
+    "event_dead_letters": {
+        "id": "A UUIDv5 of org, event and definition, or of the message's place.",
+        "org_id": "The org; null where the event names none that there is.",
+        "event_id": "The event's id, where it could be read.",
+        "event_type": "The event's type, where it could be read.",
+        "source": "Where the event says that it comes from.",
+        "workflow_id": "The definition that it did not start; null where it is about all.",
+        "code": "One word for the reason.",
+        "reason": "The reason, a sentence.",
+        "message": "What came, byte for byte. It is not redacted: it is to be read again.",
+        "headers": "The headers that it came with.",
+        "topic": "The Kafka topic that it came from; null for `steploom events send`.",
+        "topic_partition": "Its partition of that topic.",
+        "topic_offset": "Its offset in that partition.",
+        "attempts": "How often it has failed.",
+        "first_failed_at": "When it failed first.",
+        "last_failed_at": "When it failed last.",
+        "resolved_at": "When a retry went well; null until then.",
     },
     "audit_events": {
         "event_id": "A UUIDv5 of org, run and type.",

@@ -19,6 +19,7 @@ from steploom.cli import (
     channels,
     cleanup,
     configs,
+    consume,
     demo,
     dev,
     diff,
@@ -27,6 +28,7 @@ from steploom.cli import (
     executions,
     explain,
     graph,
+    inbound,
     operators,
     people,
     reading,
@@ -326,6 +328,24 @@ _add(
 )
 _add(
     _events,
+    "send",
+    inbound.send_event,
+    None,
+    "steploom events send order-paid.json",
+    "generate | steploom events send - --org acme",
+)
+_add(_events, "dead", inbound.dead_letters, None, "steploom events dead --output json")
+_add(
+    _events,
+    "retry",
+    inbound.retry_letters,
+    None,
+    "steploom events retry 3f9c2a71",
+    "steploom events retry --all",
+    "steploom events retry --all --no-org --org acme",
+)
+_add(
+    _events,
     "republish",
     events.republish,
     None,
@@ -404,6 +424,14 @@ _add(
 _add(_audit, "seal", audit.seal, None, "steploom audit seal")
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "relay", relay.relay, OPERATE, "steploom relay")
+_add(
+    app,
+    "consume",
+    consume.consume,
+    OPERATE,
+    "steploom consume --topic orders",
+    "steploom consume --topic orders --topic steploom.events --group triggers",
+)
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")
 _add(
     app,

@@ -42,6 +42,7 @@ from steploom.operations.temporal import has_pollers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from definitions.ports import Organization
     from definitions.tasks import TaskSpec
@@ -147,7 +148,7 @@ async def start(
                 "a name and an idempotency key do not go together: the key makes the name",
                 hint="give one of them",
             )
-        execution_id = str(uuid5(NAMESPACE, f"start|{org.id}|{request.idempotency_key}"))
+        execution_id = keyed_execution_id(org.id, request.idempotency_key)
         before = None
         if services.recorded:  # Temporal forgets; the record does not.
             key = request.idempotency_key
@@ -317,6 +318,11 @@ def check_execution_id(name: str) -> None:
             f"an execution id is a text of 1 to {MAX_EXECUTION_ID} bytes, and this one has {what}",
             hint="choose a name, or leave it out to have one made",
         )
+
+
+def keyed_execution_id(org_id: UUID, key: str) -> str:
+    """The name of the run that is started with an idempotency key."""
+    return str(uuid5(NAMESPACE, f"start|{org_id}|{key}"))
 
 
 def new_execution_id(workflow_id: str) -> str:

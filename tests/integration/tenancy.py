@@ -19,11 +19,13 @@ from psycopg.rows import dict_row
 
 from adapters.postgres.audit_seals import AuditSealer
 from adapters.postgres.database import Database
+from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.migrate import upgrade
 from adapters.postgres.migrations.sqlfile import SQL
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.postgres.urls import with_database
+from definitions.deadletters import DeadLetter, letter_of_event
 from definitions.identity import org_id
 from definitions.records import ErrorInfo, Vote
 from definitions.references import PayloadReference
@@ -174,6 +176,15 @@ async def fill(url: str) -> None:
             # One event is sealed, and one waits for it.
             await AuditSealer(database).seal_all(org)
             await recorder.write(facts(ref, audit(ref, 9, "workflow.failed", outcome="failed")))
+            letter = DeadLetter(
+                id=letter_of_event(org, org, "order"),
+                org_id=org,
+                workflow_id="order",
+                code="no_reason",
+                reason=slug,
+                message=slug.encode(),
+            )
+            await PostgresDeadLetters(database).put(letter)
         await recorder.close()
 
 

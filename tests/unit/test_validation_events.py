@@ -23,10 +23,11 @@ def found(trigger: dict[str, Any]) -> list[tuple[str, str]]:
         ("order.*", True),
         ("*.paid", True),
         ("*", True),
-        ("**", True),
         ("order.**", True),
         ("order.*.**", True),
         ("com.example.order_paid-2", True),
+        ("a.b.c.d.e.f.g.*", True),
+        ("a.b.c.d.e.f.g.h.*", False),
         ("order.**.paid", False),
         ("**.paid", False),
         ("order.", False),
@@ -43,6 +44,23 @@ def test_event_patterns(pattern: str, good: bool) -> None:
     """Segments, ``*`` for one of them, ``**`` at the end for the rest."""
     expected = [] if good else [("/triggers/0/eventPattern", "invalid_event_pattern")]
     assert found({"eventPattern": pattern}) == expected
+
+
+@pytest.mark.parametrize("pattern", ["**", "*.*", "workflow.*", "workflow.failed", "order.told"])
+def test_a_definition_that_its_own_runs_start(pattern: str) -> None:
+    """Refused without a condition: what a run publishes by itself, or a step of it."""
+    step = {"stepId": "tell", "taskId": "core.publish", "input": {"type": "order.told"}}
+    for condition, code in ((None, "self_trigger"), ("event.workflow_id != 'x'", None)):
+        trigger = {"eventPattern": pattern, "condition": condition}
+        problems = validate(document_of({"steps": [step], "triggers": [trigger]})).problems
+        assert [problem.code for problem in problems] == ([code] if code else [])
+
+
+def test_what_only_a_run_knows_is_not_refused() -> None:
+    """A type that an expression gives; there the depth is bounded."""
+    step = {"stepId": "tell", "taskId": "core.publish", "input": {"type": "order.${input.what}"}}
+    document = document_of({"steps": [step], "triggers": [{"eventPattern": "order.*"}]})
+    assert validate(document).problems == []
 
 
 @pytest.mark.parametrize(

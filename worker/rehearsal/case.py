@@ -27,6 +27,7 @@ from definitions.jsongate import JsonGateError, loads
 from definitions.problems import Problem, pointer
 from definitions.statuses import InstanceStatus
 from definitions.validation.api import validate
+from worker.rehearsal.triggered import UntriggeredError, input_of_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,12 +215,14 @@ class Case(_Part):
     """One rehearsal. ``tasks`` is keyed by task id, or for one step alone by its id, which wins.
 
     ``config`` is the configuration that the run is pinned to.
+    With an ``event`` that starts the definition, ``input`` is what its trigger makes of it.
     """
 
     name: _Name
     definition: dict[str, JsonValue]
     input: dict[str, JsonValue] = Field(default_factory=dict)
     config: dict[str, JsonValue] = Field(default_factory=dict)
+    event: dict[str, JsonValue] | None = None
     tasks: dict[str, Annotated[list[Answer], Field(min_length=1)]] = Field(default_factory=dict)
     actions: list[Action] = Field(default_factory=list)
     expect: Expect = Field(default_factory=Expect)
@@ -277,6 +280,13 @@ def parse_case(value: Any, *, where: str = "", folder: Path | None = None) -> Ca
     except ValidationError as error:
         problems = [_problem(where, one) for one in error.errors()] + problems
     else:
+        if not problems and case.event is not None:
+            try:
+                return case.model_copy(update={"input": input_of_event(case)})
+            except UntriggeredError as error:
+                problems = [
+                    Problem(pointer=f"{where}/event", code="case_event", message=str(error))
+                ]
         if not problems:
             return case
     raise InvalidDocumentError(problems)

@@ -24,6 +24,7 @@ BEGIN
             ('audit_seals', 'SELECT, INSERT'),
             ('audit_unsealed', 'SELECT, INSERT, DELETE'),
             ('outbox_events', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('event_dead_letters', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_instances', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_trace', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_steps', 'SELECT, INSERT, UPDATE, DELETE'),
@@ -67,7 +68,8 @@ BEGIN
         FROM pg_proc AS p
         WHERE p.pronamespace = current_schema()::regnamespace
           AND p.proname IN (
-            'create_execution_partitions', 'list_organizations', 'outbox_orgs', 'outbox_lag'
+            'create_execution_partitions', 'list_organizations', 'match_triggers', 'outbox_orgs',
+            'outbox_lag'
           )
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO steploom_app', name);

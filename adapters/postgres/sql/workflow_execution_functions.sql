@@ -95,7 +95,12 @@ BEGIN
     FROM workflow_definitions AS d
     LEFT JOIN workflow_definition_versions AS v
         ON v.definition_id = d.id AND v.version = d.version AND v.content_hash = d.content_hash
-    WHERE d.id = p_workflow_id;
+    WHERE d.id = p_workflow_id
+        -- The owner of the tables may read every org's definitions (match_triggers.sql).
+        AND (
+            NOT row_security_active('workflow_definitions')
+            OR d.org_id = nullif(current_setting('app.current_org_id', true), '')::uuid
+        );
     IF NOT FOUND THEN
         RAISE EXCEPTION 'workflow % not found', p_workflow_id USING ERRCODE = 'no_data_found';
     END IF;

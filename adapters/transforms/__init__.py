@@ -1,0 +1,1 @@
+"""Transforms of triggers, evaluated where they can be killed."""
