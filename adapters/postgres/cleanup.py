@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adapters.postgres.database import Database
 
 #: How many are looked up at a time.
-PAGE = 2_000
+PAGE = 20_000
 
 _ITSELF = sql.SQL("t.id = ANY (%(ids)s)")
 _OF_THE_TRACE = sql.SQL(

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from definitions.errors import RefusedError, SteploomError
@@ -47,9 +47,7 @@ class Archive:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (self._directory / _LOCK).open("a", encoding="ascii")
         except OSError as error:
-            raise SteploomError(
-                f"the archive {self._directory} cannot be written: {error.strerror or error}"
-            ) from error
+            raise self._unwritable(error) from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +56,10 @@ class Archive:
                     f"another `steploom cleanup` is writing to {self._directory}",
                     hint="wait until it has ended",
                 ) from None
-            self._tidy()
+            try:
+                self._tidy()
+            except OSError as error:
+                raise self._unwritable(error) from error
             yield
 
     @contextmanager
@@ -66,11 +67,14 @@ class Archive:
         """A file to write lines to. Afterwards it is on the disk, under its name.
 
         Unless its body raises: then there is none.
+
+        Raises:
+            SteploomError: It cannot be written.
         """
         target = self._directory / name
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = target.with_name(target.name + _PARTIAL)
         try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with partial.open("wb") as file:
                 partial.chmod(0o600)
                 writing = ArchiveFile(name, file)
@@ -78,21 +82,32 @@ class Archive:
                 writing.close()
                 os.fsync(file.fileno())
             partial.replace(target)
+            folder = target.parent
+            while folder != self._directory.parent:
+                _sync(folder)
+                folder = folder.parent
+        except OSError as error:
+            raise self._unwritable(error) from error
         finally:
-            partial.unlink(missing_ok=True)
-        folder = target.parent
-        while folder != self._directory.parent:
-            _sync(folder)
-            folder = folder.parent
+            with suppress(OSError):
+                partial.unlink()
 
     def note(self, entries: Sequence[dict[str, Any]]) -> None:
         """Adds lines to the manifest; returns when they are on the disk."""
-        with (self._directory / MANIFEST).open("ab") as manifest:
-            for entry in entries:
-                manifest.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-            manifest.flush()
-            os.fsync(manifest.fileno())
-        _sync(self._directory)
+        try:
+            with (self._directory / MANIFEST).open("ab") as manifest:
+                for entry in entries:
+                    manifest.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+                manifest.flush()
+                os.fsync(manifest.fileno())
+            _sync(self._directory)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> SteploomError:
+        return SteploomError(
+            f"the archive {self._directory} cannot be written: {error.strerror or error}"
+        )
 
     def _tidy(self) -> None:
         """Takes away what an interrupted run has left half written."""

@@ -28,6 +28,18 @@ def charge_card(order: Order, context: TaskContext) -> dict[str, float]:
     if context.attempt == 1:
         raise TaskError("bad gateway", type="GatewayError", code="502")
     return {"charged": order.amount}
+
+
+@task("scan-pages")
+def scan_pages() -> dict[str, object]:
+    """Pages of two million characters."""
+    return {"count": 2, "pages": ["p" * 1_000_000] * 2}
+
+
+@task("count-letters")
+def count_letters(pages: list[str]) -> dict[str, int]:
+    """How many there are."""
+    return {"letters": sum(map(len, pages))}
 '''
 
 #: A task that a worker of another language would serve.

@@ -28,6 +28,7 @@ from definitions.outputs import json_text
 from definitions.redaction import make_redactor
 from definitions.references import PayloadReference
 from definitions.statuses import InstanceStatus, StepStatus
+from definitions.validation.api import parse_definition
 from steploom.operations.archive import MANIFEST, Archive
 from steploom.operations.cleanup import Cleaned, Cleanup
 from tests.integration.facts import (
@@ -297,6 +298,44 @@ async def test_an_execution_that_changes_meanwhile_is_kept(site: Site) -> None:
     done, _ = await cleaned(site, archive=archive)
     assert (done.executions, done.kept, done.archived) == (0, 1, 1)
     assert site.runs() == ["late"]
+
+
+async def test_an_archive_that_cannot_be_written(site: Site) -> None:
+    """Nothing is removed, and what was half written is gone."""
+    await write_run(site, "old", big("a"))
+    site.archive.mkdir()
+    (site.archive / "default").write_text("in the way")
+    with pytest.raises(SteploomError, match="cannot be written"):
+        await cleaned(site, archive=Archive(site.archive))
+    assert site.runs() == ["old"]
+    (site.archive / "default").unlink()
+    (site.archive / MANIFEST).mkdir()
+    with pytest.raises(SteploomError, match="cannot be written"):
+        await cleaned(site, archive=Archive(site.archive))
+    assert site.runs() == ["old"]
+    assert not list(site.archive.rglob("*.part"))
+
+
+async def test_a_retention_beyond_every_calendar_keeps_its_executions(site: Site) -> None:
+    """And the others are cleaned up all the same."""
+    given = {
+        "workflowId": "order",
+        "name": "Order",
+        "version": "1.0.0",
+        "steps": [{"stepId": "charge", "taskId": "demo.charge"}],
+        "executionLog": {"retention": "P9999Y"},
+    }
+    store = PostgresDefinitionStore(site.database)
+    version = await store.register(DEFAULT, parse_definition(given), given)
+    await write_run(site, "for-ever")
+    as_administrator(
+        site.url, "UPDATE workflow_instances SET definition_version_id = %s", version.version_id
+    )
+    await write_run(site, "old")
+    done, _ = await cleaned(site)
+    assert (done.executions, site.runs()) == (1, ["for-ever"])
+    done, _ = await cleaned(site, older_than="P9999Y")
+    assert done.executions == 0
 
 
 async def test_one_cleanup_writes_to_an_archive(site: Site) -> None:

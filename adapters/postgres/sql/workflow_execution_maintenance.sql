@@ -54,13 +54,15 @@ CREATE FUNCTION old_executions(
     p_retention interval DEFAULT NULL, p_now timestamptz DEFAULT now()
 ) RETURNS TABLE (id uuid, completed_at timestamptz)
 LANGUAGE sql STABLE AS $$
+WITH versions AS MATERIALIZED (
+    SELECT v.id, execution_retention(v.document -> 'executionLog' ->> 'retention') AS retention
+    FROM workflow_definition_versions AS v
+)
 SELECT i.id, i.completed_at
 FROM workflow_instances AS i
-LEFT JOIN workflow_definition_versions AS v ON v.id = i.definition_version_id
-WHERE i.completed_at < p_now - coalesce(
-    execution_retention(v.document -> 'executionLog' ->> 'retention'),
-    least(p_retention, interval '4000 years')
-)
+LEFT JOIN versions AS v ON v.id = i.definition_version_id
+WHERE i.completed_at
+    < p_now - coalesce(v.retention, least(p_retention, interval '4000 years'))
 $$;
 
 -- Removes executions that have ended, with everything of theirs; returns how many. Audit events
