@@ -20,7 +20,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option(help="One short round: whether it works, no more.")] = False,
+    *,
+    quick: Annotated[
+        bool, typer.Option(help="One short round: whether it works, no more.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -29,7 +32,9 @@ def bench(
             + ", ".join([*(one.name for one in SETTINGS), *SIDES]),
         ),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each side has a turn.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="How often each side has a turn.")
+    ] = None,
     output: Annotated[Literal["table", "json"], typer.Option(help="What stdout gets.")] = "table",
     write: Annotated[bool, typer.Option(help="Write the table into docs/benchmarks.md.")] = False,
     profile: Annotated[
@@ -74,7 +79,7 @@ def _plan(*, quick: bool, only: list[str], rounds: int | None, profile: str | No
     sides = [side for side in SIDES if side in only] or SIDES
     if quick:
         return Plan(rounds or 1, 10, {1: 2, 50: 50}, settings, sides, profile)
-    return Plan(rounds or 5, 150, {1: 6, 50: 50}, settings, sides, profile)
+    return Plan(rounds or 5, 60, {1: 6, 50: 50}, settings, sides, profile)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 STEPS = 10
+VERSION = "1.0.0"
 
 Mode = Literal["local", "remote"]
 
@@ -14,12 +15,14 @@ def definition(mode: Mode) -> dict[str, Any]:
     return {
         "workflowId": f"bench-{mode}",
         "name": f"Ten {mode} steps",
-        "version": "1.0.0",
+        "version": VERSION,
         "steps": [
             {
                 "stepId": f"s{number}",
                 "taskId": f"bench.add-{mode}",
-                "input": {"n": "${input.n}" if number == 1 else f"${{steps.s{number - 1}.output.n}}"},
+                "input": {
+                    "n": "${input.n}" if number == 1 else f"${{steps.s{number - 1}.output.n}}"
+                },
             }
             for number in range(1, STEPS + 1)
         ],

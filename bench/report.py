@@ -78,7 +78,13 @@ def as_json(found: Found) -> dict[str, Any]:
             for (mode, side), count in found.events.items()
         ],
         "ratios": [
-            {"setting": setting.name, "ours": ours, "theirs": theirs, "bar": bar, "median": r.median}
+            {
+                "setting": setting.name,
+                "ours": ours,
+                "theirs": theirs,
+                "bar": bar,
+                "median": r.median,
+            }
             for setting, ours, theirs, bar, r in _ratios(found)
         ],
     }
@@ -93,7 +99,7 @@ def as_markdown(found: Found) -> str:
         sections.append("\n".join(_rates(found, setting)))
     lines = list(_bars(found))
     if lines:
-        sections.append("**Ratios**, made within each round (median, lowest – highest)")
+        sections.append("**Ratios**, made within each round (median, lowest to highest)")
         sections.append("\n".join(["| setting | ratio | is | aim |", "|---|---|---|---|", *lines]))
     sections.append("**Events in Temporal's history of one run** of ten steps")
     sections.append("\n".join(_events(found)))
@@ -102,7 +108,7 @@ def as_markdown(found: Found) -> str:
 
 def _rates(found: Found, setting: Setting) -> list[str]:
     head = (
-        "| side | steps/s (lowest – highest) | CPU ms a step: worker | Temporal | Postgres "
+        "| side | steps/s (lowest to highest) | CPU ms a step: worker | Temporal | Postgres "
         "| commits a step | rows a step | WAL KiB a step |"
     )
     lines = [head, "|---|---|---|---|---|---|---|---|"]
@@ -157,7 +163,7 @@ def _events(found: Found) -> list[str]:
 
 
 def _told(one: Spread, digits: int) -> str:
-    return f"{one.median:.{digits}f} ({one.lowest:.{digits}f} – {one.highest:.{digits}f})"
+    return f"{one.median:.{digits}f} ({one.lowest:.{digits}f} to {one.highest:.{digits}f})"
 
 
 def write_into(page: Path, table: str) -> None:

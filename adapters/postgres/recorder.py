@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from adapters.postgres.database import RETRYABLE, dump_json
 from adapters.postgres.rows import layers, rows_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from adapters.postgres.database import Connection, Database
+    from adapters.postgres.database import Database
     from adapters.postgres.rows import BatchRows, Row
     from definitions.records import RecordBatch
 
@@ -54,6 +54,8 @@ _KINDS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
     ("audit", lambda batch: batch.audit),
     ("published", lambda batch: batch.published),
 )
+
+_RECORD = sql.SQL("SELECT record_execution({}::uuid, {}::jsonb)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,8 @@ class PostgresRecorder:
             if batch.instance_id not in self._known_runs
         }
         text = _as_json(batches, unknown)
-        async with self._database.transaction(org_id) as connection:
-            await _execute(connection, org_id, text)
+        statement = _RECORD.format(str(org_id), text)
+        await self._database.call(org_id, statement)
         self._known_runs.update(dict.fromkeys(unknown))
         while len(self._known_runs) > MAX_KNOWN_RUNS:
             self._known_runs.popitem(last=False)
@@ -189,10 +191,6 @@ def _as_json(batches: Sequence[BatchRows], unknown: Mapping[UUID, BatchRows]) ->
     if known:
         members.append(f'"known":[{dump_json([str(run) for run in known])}]')
     return f"{{{','.join(members)}}}"
-
-
-async def _execute(connection: Connection, org_id: UUID, text: str) -> None:
-    await connection.execute("SELECT record_execution(%s, %s::jsonb)", (org_id, text))
 
 
 def _answer(group: Iterable[_Queued], error: SteploomError | None) -> None:

@@ -74,9 +74,7 @@ async def serve(place: Place) -> AsyncIterator[Side]:
     async def run(mode: Mode, number: int) -> Run:
         kind = TenLocal.run if mode == "local" else TenRemote.run
         execution = f"bench-{uuid4().hex}"
-        handle = await client.start_workflow(
-            kind, {"n": number}, id=execution, task_queue=queue
-        )
+        handle = await client.start_workflow(kind, {"n": number}, id=execution, task_queue=queue)
         return Run(await handle.result(), execution)
 
     async def events(execution: str) -> int:

@@ -7,17 +7,29 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+)
 from typing_extensions import override
 
 from adapters.postgres.database import Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.recorder import PostgresRecorder
 from adapters.temporal.connection import connect
-from bench.chain import definition
+from bench.chain import VERSION, definition
 from bench.sides.side import Run, Side
 from definitions.identity import org_id
-from definitions.names import WORKFLOW_TYPE
+from definitions.names import (
+    SEARCH_DEFINITION,
+    SEARCH_ORG,
+    SEARCH_STATUS,
+    SEARCH_VERSION,
+    WORKFLOW_TYPE,
+)
 from definitions.start import DEFAULT_ORG
+from definitions.statuses import InstanceStatus
 from definitions.validation.api import parse_definition
 from steploom.catalogue import TaskSources, load_registry
 from worker.connections import temporal_connection
@@ -56,6 +68,7 @@ async def serve(place: Place, *, recording: bool) -> AsyncIterator[Side]:
             {"workflowId": f"bench-{mode}", "input": {"n": number}},
             id=execution,
             task_queue=settings.task_queue,
+            search_attributes=_search_attributes(mode),
         )
         return Run(await handle.result(), execution)
 
@@ -69,6 +82,22 @@ async def serve(place: Place, *, recording: bool) -> AsyncIterator[Side]:
         finally:
             await running.worker.shutdown()
             await work
+
+
+def _search_attributes(mode: Mode) -> TypedSearchAttributes:
+    """Those that `steploom start` sets, so that the run need not."""
+    values = {
+        SEARCH_DEFINITION: f"bench-{mode}",
+        SEARCH_VERSION: VERSION,
+        SEARCH_ORG: DEFAULT_ORG,
+        SEARCH_STATUS: str(InstanceStatus.RUNNING),
+    }
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+            for name, value in values.items()
+        ]
+    )
 
 
 async def _register(settings: Settings) -> None:
