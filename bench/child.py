@@ -74,15 +74,18 @@ async def _measure(side: Side, order: dict[str, Any]) -> dict[str, Any]:
 
 async def _serve(name: str, place: Place) -> None:
     loop = asyncio.get_running_loop()
+    # Answers alone go to stdout; whatever a library prints is for the log.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
     async with _side(name, place) as side:
-        _say({"ready": True})
+        say({"ready": True})
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            _say(await _measure(side, json.loads(line)))
-
-
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+            say(await _measure(side, json.loads(line)))
 
 
 if __name__ == "__main__":
