@@ -6,7 +6,7 @@ group: under load groups grow by themselves, without load nobody waits. A group 
 because a transaction does. When a group fails it is split, so that a bad batch harms itself alone.
 
 Writing is idempotent (the rules stand in ``sql/workflow_execution_recording.sql``), so whoever was
-not answered writes again. A group is one call of ``record_execution()``.
+not answered writes again. A group is one call of ``record_execution()``, in one round trip.
 """
 
 from __future__ import annotations

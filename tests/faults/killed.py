@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+import multiprocessing
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import uuid4
 
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from definitions.names import SIGNAL_EVENT, UPDATE_DECIDE
-from tests.e2e.live import environment
+from steploom.catalogue import TaskSources, load_registry
 from tests.workflows.documents import branch, definition, retry, step
 from tests.workflows.stack import until
+from worker.process import run_worker
 
 if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
     from pathlib import Path
     from random import Random
 
     from tests.workflows.stack import Handle, Stack
+    from worker.settings import Settings
 
 _RETRY = retry(100)
 
@@ -77,15 +78,27 @@ KINDS: tuple[tuple[dict[str, Any], set[str]], ...] = (
 )
 
 
-class Workers:
-    """Some ``steploom worker`` processes of one task queue, each started again once killed."""
+class _Worker(NamedTuple):
+    """A process, the file that is there once it serves, and what it writes."""
 
-    def __init__(self, folder: Path, variables: dict[str, str], count: int) -> None:
+    process: ForkServerProcess
+    ready: Path
+    log: Path
+
+
+class Workers:
+    """Some workers of one task queue in processes of their own, each replaced once it is killed.
+
+    They are forked from a process that has imported everything, so that one is there in a moment.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, count: int) -> None:
         self._folder = folder
-        self._variables = variables
+        self._settings = settings
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tests.faults.killed"])
+        self._running: list[_Worker] = []
         self._count = count
-        self._stops = ExitStack()
-        self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
         self.killed = 0
 
     def __enter__(self) -> Self:
@@ -94,34 +107,27 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stops.close()
+        for one in self._running:
+            one.process.kill()
+            one.process.join()
 
     def _start(self) -> None:
-        log = self._folder / f"{uuid4().hex[:8]}.log"
-        stream = self._stops.enter_context(log.open("wb"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "steploom", "worker", "--tasks", "tests.faults.work_tasks"],
-            cwd=self._folder,
-            env=environment(**self._variables),
-            stdout=stream,
-            stderr=stream,
-            stdin=subprocess.DEVNULL,
-        )
-        self._stops.callback(process.wait)
-        self._stops.callback(process.kill)
-        self._running.append((process, log))
+        ready, log = (self._folder / f"{uuid4().hex[:8]}.{kind}" for kind in ("ready", "log"))
+        process = self._context.Process(target=_serve, args=(self._settings, ready, log))
+        process.start()
+        self._running.append(_Worker(process, ready, log))
 
     async def kill_one(self, chance: Random) -> None:
         """Kills one that serves, once there is one, and starts another in its place."""
 
-        async def serving() -> list[tuple[subprocess.Popen[bytes], Path]]:
-            for process, log in self._running:
-                assert process.poll() is None, log.read_text()
-            return [one for one in self._running if b"worker_started" in one[1].read_bytes()]
+        async def serving() -> list[_Worker]:
+            for one in self._running:
+                assert one.process.is_alive(), one.log.read_text()
+            return [one for one in self._running if one.ready.exists()]
 
         one = chance.choice(await until(serving))
-        one[0].send_signal(signal.SIGKILL)
-        await asyncio.to_thread(one[0].wait)
+        one.process.kill()
+        await asyncio.to_thread(one.process.join)
         self._running.remove(one)
         self.killed += 1
         self._start()
@@ -129,6 +135,15 @@ class Workers:
     def log(self) -> str:
         """What all of them have written."""
         return "\n".join(file.read_text() for file in sorted(self._folder.glob("*.log")))
+
+
+def _serve(settings: Settings, ready: Path, log: Path) -> None:
+    """A worker process."""
+    with log.open("wb") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    registry = load_registry(TaskSources(settings.tasks))
+    asyncio.run(run_worker(settings, registry, ready=lambda _: ready.touch()))
 
 
 async def drive(stack: Stack, number: int) -> Handle:
@@ -139,7 +154,7 @@ async def drive(stack: Stack, number: int) -> Handle:
         await handle.signal(SIGNAL_EVENT, {"name": "payment.settled", "data": {"of": number}})
         await stack.waits(handle, "approve")
         await _decide(handle)
-    assert await stack.result(handle) == {"n": number}
+    assert await handle.result() == {"n": number}
     return handle
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from tests.e2e.live import work_folder
 from tests.faults.agreement import disagreements
 from tests.faults.killed import KINDS, Workers, drive
 from tests.postgres import as_administrator
-from tests.workflows.stack import Stack
+from tests.workflows.stack import Stack, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,13 @@ _KILLS = 30
 _WORKERS = 3
 #: Runs that are under way at a time.
 _RUNS = 12
-#: Seconds between two kills, at least and at most.
-_PAUSE = (0.1, 1.2)
+#: Attempts that begin between two kills, at least and at most: by the work that is done, and not by
+#: the clock, so that a slow machine gets on as well.
+_BETWEEN = (1, 8)
 #: Steps that run as local activities, of which a history has no attempts.
 _LOCAL = {"near", "last", "before", "after"}
 
+_ATTEMPTS = "SELECT count(*) AS attempts FROM workflow_step_attempts"
 _TWICE = """
 SELECT trace_id, event_type, path, iteration, attempt, count(*) FROM workflow_events
 GROUP BY trace_id, event_type, path, iteration, attempt HAVING count(*) > 1
@@ -50,7 +53,8 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-async def test_nothing_is_lost_or_doubled(bare: Stack, folder: Path, temporal_address: str) -> None:
+@pytest.mark.timeout(600)
+async def test_nothing_is_lost_or_doubled(bare: Stack, folder: Path) -> None:
     """30 kills while runs of all kinds go on: every run ends well, and its record says so."""
     seed = int(os.environ.get("STEPLOOM_SEED") or random.SystemRandom().randrange(1_000_000))
     print(f"STEPLOOM_SEED={seed}")  # noqa: T201 (pytest shows it where the test fails)
@@ -60,13 +64,13 @@ async def test_nothing_is_lost_or_doubled(bare: Stack, folder: Path, temporal_ad
         await bare.register(document)
     stack = Stack(bare.client, bare.database, bare.url, queue)
     handles: list[Handle] = []
-    variables = {
-        "STEPLOOM_TEMPORAL_ADDRESS": temporal_address,
-        "STEPLOOM_DATABASE_URL": bare.url,
-        "STEPLOOM_TASK_QUEUE": queue,
-        "STEPLOOM_LIVENESS_TIMEOUT": "3",
-    }
-    with Workers(folder, variables, _WORKERS) as workers:
+    settings = stack.settings(
+        task_queue=queue,
+        tasks=["tests.faults.work_tasks"],
+        liveness_timeout=timedelta(seconds=3),
+        sandbox=False,
+    )
+    with Workers(folder, settings, _WORKERS) as workers:
         numbers = iter(range(1_000_000))
 
         async def keep_running() -> None:
@@ -79,7 +83,7 @@ async def test_nothing_is_lost_or_doubled(bare: Stack, folder: Path, temporal_ad
         running = [asyncio.create_task(keep_running()) for _ in range(_RUNS)]
         try:
             while workers.killed < _KILLS:
-                await asyncio.sleep(chance.uniform(*_PAUSE))
+                await _more_attempts(bare, chance.randint(*_BETWEEN))
                 await workers.kill_one(chance)
             await asyncio.gather(*running)
         except BaseException:
@@ -102,6 +106,21 @@ async def test_nothing_is_lost_or_doubled(bare: Stack, folder: Path, temporal_ad
     assert not as_administrator(bare.url, _OPEN)
     counted = as_administrator(bare.url, "SELECT count(*) AS runs FROM workflow_instances")
     assert counted[0]["runs"] == len(handles)
+
+
+async def _more_attempts(stack: Stack, count: int) -> None:
+    """Returns when so many more attempts are on record."""
+
+    async def there() -> int:
+        counted = await asyncio.to_thread(as_administrator, stack.url, _ATTEMPTS)
+        return int(counted[0]["attempts"])
+
+    wanted = await there() + count
+
+    async def enough() -> bool:
+        return await there() >= wanted
+
+    await until(enough)
 
 
 def _local_attempts(record: Record) -> list[str]:
