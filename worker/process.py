@@ -127,11 +127,12 @@ async def open_worker(
     client: Client | None = None,
     redactor: Redactor | None = None,
     telemetry: Providers | None = None,
+    recorder_type: type[PostgresRecorder] = PostgresRecorder,
 ) -> AsyncIterator[RunningWorker]:
     """A worker with its connections, ready to ``run``; everything is closed afterwards.
 
     ``redactor`` learns the secrets that tasks use; whoever gives one hides them elsewhere, too.
-    ``telemetry`` stays open: it is its opener's.
+    ``telemetry`` stays open: it is its opener's. ``recorder_type`` is for the benchmark.
 
     Raises:
         UnreachableError: Temporal or Postgres does not answer, or the schema is not there.
@@ -145,7 +146,7 @@ async def open_worker(
         publishing = Publishing(settings, database, telemetry)
         months = asyncio.create_task(keep_partitions(database), name="partitions")
         sealing = asyncio.create_task(_seal(database, settings), name="sealer")
-        recorder = PostgresRecorder(database)
+        recorder = recorder_type(database)
         watched: Recorder = recorder
         if telemetry is not None:
             watched = telemetry.watch(recorder)

@@ -1,4 +1,4 @@
-"""The pool of connections, and the only way of opening a transaction.
+"""The pool of connections, and the only ways of opening a transaction.
 
 Every transaction says for which org it is (``app.current_org_id``), before anything else runs in
 it. The setting is local to the transaction, so that a connection never carries one tenant's id into
@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
@@ -153,6 +153,42 @@ class Database:
         ) as error:
             raise unreachable(self._url, error) from error
 
+    async def call(self, org_id: UUID, statement: sql.Composable) -> None:
+        """Does one statement in a transaction of its own for an org, in a single round trip.
+
+        A statement that an answer did not come for is done once more, so it must bear that.
+
+        Raises:
+            UnreachableError: The database did not answer; it may have been done all the same.
+        """
+        # A message of several statements is one transaction, which is over before it is answered.
+        message = sql.SQL("SELECT {}, {}; {}").format(
+            sql.SQL("set_config('app.current_org_id', {}, true)").format(str(org_id)),
+            sql.SQL("set_config('role', coalesce({}, current_setting('role')), true)").format(
+                self._role
+            ),
+            statement,
+        )
+        try:
+            try:
+                async with self._pool.connection() as connection:
+                    await _send(connection, message)
+            except RETRYABLE:
+                raise
+            except psycopg.OperationalError:
+                # As in ``_begin``: the server was restarted, and every pooled connection is dead.
+                await self._pool.check()
+                async with self._pool.connection() as connection:
+                    await _send(connection, message)
+        except RETRYABLE:
+            raise
+        except (
+            psycopg.OperationalError,
+            psycopg.InterfaceError,
+            errors.ReadOnlySqlTransaction,
+        ) as error:
+            raise unreachable(self._url, error) from error
+
     async def _begin(self, stack: AsyncExitStack, org_id: UUID | None) -> Connection:
         """A connection inside of a transaction, both of which the stack ends."""
         for last in (False, True):
@@ -178,6 +214,10 @@ class Database:
         raise AssertionError("the second try returns or raises")
 
 
+async def _send(connection: Connection, message: sql.Composed) -> None:
+    await connection.execute(message, prepare=False)
+
+
 def _connect_options(timeout: float) -> dict[str, Any]:
     # A peer that vanishes without a word is noticed in about half a minute, not in the kernel's
     # quarter of an hour.
@@ -192,9 +232,9 @@ def _connect_options(timeout: float) -> dict[str, Any]:
 
 
 async def _configure(connection: Connection) -> None:
-    # Times come back as UTC, whatever the server's own zone is.
+    # Transactions are begun by us alone.
     await connection.set_autocommit(True)
+    # Times come back as UTC, whatever the server's own zone is.
     await connection.execute("SET TIME ZONE 'UTC'")
-    await connection.set_autocommit(False)
     set_json_dumps(dump_json, connection)
     set_json_loads(json.loads, connection)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg import sql
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
@@ -11,13 +13,13 @@ if TYPE_CHECKING:
     from adapters.postgres.database import Database
 
 #: Part of a recorder's transaction: of an org, a list of rows as JSON. Again: nothing changes.
-ADD_PAYLOADS = """
+ADD_PAYLOADS = sql.SQL("""
 INSERT INTO payloads (org_id, instance_id, sha256, size)
-SELECT DISTINCT %s::uuid, r.instance_id, r.sha256, r.size
-FROM jsonb_to_recordset(%s::jsonb) AS r (instance_id uuid, sha256 text, size bigint)
+SELECT DISTINCT {}::uuid, r.instance_id, r.sha256, r.size
+FROM jsonb_to_recordset({}::jsonb) AS r (instance_id uuid, sha256 text, size bigint)
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING
-"""
+""")
 _USED = "SELECT DISTINCT sha256 FROM payloads WHERE org_id = %s AND sha256 = ANY(%s)"
 
 

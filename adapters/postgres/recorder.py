@@ -6,7 +6,7 @@ group: under load groups grow by themselves, without load nobody waits. A group 
 because a transaction does. When a group fails it is split, so that a bad batch harms itself alone.
 
 Writing is idempotent (the rules stand in ``sql/workflow_execution_recording.sql``), so whoever was
-not answered writes again. A group is one call of ``record_execution()``.
+not answered writes again. A group is one call of ``record_execution()``, in one round trip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from adapters.postgres.database import RETRYABLE, dump_json
 from adapters.postgres.payloads import ADD_PAYLOADS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from adapters.postgres.database import Connection, Database
+    from adapters.postgres.database import Database
     from adapters.postgres.rows import BatchRows, Row
     from definitions.records import RecordBatch
 
@@ -55,6 +55,8 @@ _KINDS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
     ("audit", lambda batch: batch.audit),
     ("published", lambda batch: batch.published),
 )
+
+_RECORD = sql.SQL("SELECT record_execution({}::uuid, {}::jsonb)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,12 @@ class PostgresRecorder:
             if batch.instance_id not in self._known_runs
         }
         text = _as_json(batches, unknown)
+        statement: sql.Composable = _RECORD.format(str(org_id), text)
         payloads = [row.text for batch in batches for row in sorted(batch.payloads)]
-        async with self._database.transaction(org_id) as connection:
-            await _execute(connection, org_id, text)
-            if payloads:
-                await connection.execute(ADD_PAYLOADS, (org_id, f"[{','.join(payloads)}]"))
+        if payloads:
+            more = ADD_PAYLOADS.format(str(org_id), f"[{','.join(payloads)}]")
+            statement = sql.SQL("; ").join([statement, more])
+        await self._database.call(org_id, statement)
         self._known_runs.update(dict.fromkeys(unknown))
         while len(self._known_runs) > MAX_KNOWN_RUNS:
             self._known_runs.popitem(last=False)
@@ -193,10 +196,6 @@ def _as_json(batches: Sequence[BatchRows], unknown: Mapping[UUID, BatchRows]) ->
     if known:
         members.append(f'"known":[{dump_json([str(run) for run in known])}]')
     return f"{{{','.join(members)}}}"
-
-
-async def _execute(connection: Connection, org_id: UUID, text: str) -> None:
-    await connection.execute("SELECT record_execution(%s, %s::jsonb)", (org_id, text))
 
 
 def _answer(group: Iterable[_Queued], error: SteploomError | None) -> None:

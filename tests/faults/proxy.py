@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _CHUNK = 65536
+#: What commits: the word itself, and the recorder's message, which is a transaction of its own.
+_COMMITS = (b"COMMIT", b"record_execution(")
 
 
 class LossyProxy:
-    """Forwards everything; of the answers to COMMIT one in ``one_in`` is lost with its connection.
+    """Forwards everything; of the answers to commits one in ``one_in`` is lost with its connection.
 
     ``seed`` makes the same ones fail each time, as far as the order of commits is the same.
     """
@@ -71,7 +73,7 @@ class LossyProxy:
         self, reader: asyncio.StreamReader, sink: asyncio.StreamWriter, losing: asyncio.Event
     ) -> None:
         while data := await reader.read(_CHUNK):
-            if b"COMMIT" in data:
+            if any(ending in data for ending in _COMMITS):
                 self.commits += 1
                 if self._random.randrange(self._one_in) == 0:
                     self.lost += 1

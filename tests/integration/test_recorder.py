@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from adapters.postgres import recorder as recorder_module
+from adapters.postgres import database as database_module
 from adapters.postgres.database import Database
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.recorder import PostgresRecorder
@@ -379,17 +379,17 @@ async def test_a_database_that_goes_away_is_unreachable_and_comes_back(
     """The waiters are told, with the address, and a later write of the same batch succeeds."""
     recorder = PostgresRecorder(database)
     await recorder.write(started(REF))
-    original = recorder_module._execute
+    original = database_module._send
 
-    async def dying(connection: Any, *rest: Any) -> None:
-        monkeypatch.setattr(recorder_module, "_execute", original)
+    async def dying(connection: Any, message: Any) -> None:
         pid = connection.info.backend_pid
         as_administrator(database_url, "SELECT pg_terminate_backend(%s, 5000)", pid)
-        await original(connection, *rest)
+        await original(connection, message)
 
-    monkeypatch.setattr(recorder_module, "_execute", dying)
-    with pytest.raises(UnreachableError, match="Postgres at"):
-        await recorder.write(facts(REF, step(1)))
+    with monkeypatch.context() as patched:
+        patched.setattr(database_module, "_send", dying)
+        with pytest.raises(UnreachableError, match="Postgres at"):
+            await recorder.write(facts(REF, step(1)))
     await recorder.write(facts(REF, step(1)))
     assert (await only_step(reader)).status == ACTIVE
 

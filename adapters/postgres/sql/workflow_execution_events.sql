@@ -32,7 +32,7 @@ BEGIN
     )
     CROSS JOIN LATERAL (
         SELECT * FROM workflow_instances AS o
-        WHERE o.id = r.instance_id AND o.org_id = p_org_id OFFSET 0
+        WHERE o.id = r.instance_id AND (o.org_id = p_org_id) IS TRUE OFFSET 0
     ) AS i
     LEFT JOIN LATERAL (
         SELECT o.id FROM workflow_steps AS o
@@ -94,7 +94,7 @@ BEGIN
     FROM (SELECT id::uuid FROM jsonb_array_elements_text(p_rows) AS id OFFSET 0) AS known
     LEFT JOIN LATERAL (
         SELECT o.first_run_id FROM workflow_instances AS o
-        WHERE o.id = known.id AND o.org_id = p_org_id OFFSET 0
+        WHERE o.id = known.id AND (o.org_id = p_org_id) IS TRUE OFFSET 0
     ) AS i ON true
     WHERE i.first_run_id IS NULL
     LIMIT 1;

@@ -7,7 +7,9 @@
 --
 -- Where rows of an array meet a table, the table is looked into row by row: LATERAL with OFFSET 0,
 -- which the planner takes as it stands, or a loop. A plan lives as long as its session, and one that
--- was made while a table was empty would otherwise read all of it later.
+-- was made while a table was empty would otherwise read all of it later. For the same reason an
+-- execution is looked for by its id alone: (org_id = …) IS TRUE fits no index, where org_id = … may
+-- take one that begins with the org, and read all that the org has.
 --
 -- The rules of merging:
 --   * A step: what has ended outranks what has not, then the higher seq wins, then the higher
@@ -181,7 +183,7 @@ BEGIN
         )
         CROSS JOIN LATERAL (
             SELECT * FROM workflow_instances AS o
-            WHERE o.id = x.instance_id AND o.org_id = p_org_id OFFSET 0
+            WHERE o.id = x.instance_id AND (o.org_id = p_org_id) IS TRUE OFFSET 0
         ) AS i
     ), written AS (
         INSERT INTO workflow_step_attempts AS a (
@@ -238,7 +240,7 @@ BEGIN
         )
         CROSS JOIN LATERAL (
             SELECT * FROM workflow_instances AS o
-            WHERE o.id = x.instance_id AND o.org_id = p_org_id OFFSET 0
+            WHERE o.id = x.instance_id AND (o.org_id = p_org_id) IS TRUE OFFSET 0
         ) AS i
         ORDER BY x.instance_id, x.path, x.iteration
     LOOP
@@ -308,7 +310,7 @@ BEGIN
         )
         CROSS JOIN LATERAL (
             SELECT * FROM workflow_instances AS o
-            WHERE o.id = x.instance_id AND o.org_id = p_org_id OFFSET 0
+            WHERE o.id = x.instance_id AND (o.org_id = p_org_id) IS TRUE OFFSET 0
         ) AS i
     ), written AS (
         INSERT INTO workflow_steps AS s (
@@ -335,6 +337,7 @@ BEGIN
             WHERE a.trace_id = r.trace_id AND a.path = r.path AND a.iteration = r.iteration
               AND a.attempt = r.from_attempt AND a.org_id = p_org_id AND a.status = 'timeout'
               AND a.error ->> 'code' = 'AttemptLost'
+            OFFSET 0
         )
         ORDER BY r.instance_id, r.path, r.iteration
         ON CONFLICT (trace_id, path, iteration, org_id) DO UPDATE SET (
@@ -448,7 +451,7 @@ BEGIN
             error = r.error,
             updated_at = r.updated_at,
             completed_at = r.completed_at
-        WHERE i.id = r.id AND i.org_id = p_org_id AND i.seq < r.seq
+        WHERE i.id = r.id AND (i.org_id = p_org_id) IS TRUE AND i.seq < r.seq
           AND (i.status IN ('running', 'suspended') OR r.status NOT IN ('running', 'suspended'))
         RETURNING i.trace_id, i.trace_created_at INTO run;
         CONTINUE WHEN NOT FOUND;

@@ -1,6 +1,6 @@
 """How long it takes to find what an event starts among 10,000 definitions with triggers.
 
-Run with ``python -m tests.benchmarks.trigger_matching``; the goal is less than 20 ms an event.
+Run with ``python -m bench.trigger_matching``; the goal is less than 20 ms an event.
 """
 
 from __future__ import annotations

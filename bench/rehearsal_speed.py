@@ -1,6 +1,6 @@
 """How many steps a second the interpreter does offline.
 
-Run it with ``python -m tests.benchmarks.rehearsal_speed``. With ``--profile`` the slowest functions
+Run it with ``python -m bench.rehearsal_speed``. With ``--profile`` the slowest functions
 of each measurement follow it.
 """
 

@@ -1,1 +1,0 @@
-"""Measurements that are run by hand or by ``./dev bench``: never timed tests."""
