@@ -22,6 +22,7 @@ REVISIONS = (
     "014_add_workflow_execution_tables",
     "015_secure_tenants",
     "016_move_records",
+    "021_create_provider_workflows",
 )
 HEAD = REVISIONS[-1]
 

@@ -248,4 +248,20 @@ audit_events = Table(
     Index("audit_events_type_idx", "org_id", "event_type", "event_timestamp"),
 )
 
+#: What was created through a provider that keeps its workflows here.
+provider_workflows = Table(
+    "provider_workflows",
+    metadata,
+    _org(),
+    Column("provider_type", String(255), nullable=False),
+    Column("workflow_id", String(128), nullable=False),
+    Column("spec", JSONB, nullable=False),
+    Column("resource_ids", JSONB, nullable=False),
+    Column("created_by", String(255)),
+    _timestamp("created_at", default=True),
+    PrimaryKeyConstraint(
+        "org_id", "provider_type", "workflow_id", name="provider_workflows_pkey"
+    ),
+)
+
 describe_execution_tables(metadata)
