@@ -25,6 +25,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from temporalio.client import Client, Interceptor
 
+    from adapters.postgres.database import Database
     from adapters.postgres.definitions import PostgresDefinitionStore
     from adapters.postgres.reader import PostgresReader
 
@@ -106,6 +107,14 @@ class Services:
     _client: Client | None = None
     _store: PostgresDefinitionStore | None = None
     _reader: PostgresReader | None = None
+    _database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        """Postgres itself, for a store that is opened on it."""
+        if self._database is None:
+            raise AssertionError("Postgres was not opened")
+        return self._database
 
     @property
     def client(self) -> Client:
@@ -150,17 +159,17 @@ async def open_services(
         SteploomError: The database has another schema than this code works with.
     """
     async with AsyncExitStack() as exits:
-        store = reader = client = None
+        store = reader = client = database = None
         if "postgres" in needs:
-            store, reader = await _open_postgres(settings, exits)
+            database, store, reader = await _open_postgres(settings, exits)
         if "temporal" in needs:
             client = await open_temporal(settings, _traced(exits))
-        yield Services(settings, client, store, reader)
+        yield Services(settings, client, store, reader, database)
 
 
 async def _open_postgres(
     settings: Settings, exits: AsyncExitStack
-) -> tuple[PostgresDefinitionStore, PostgresReader]:
+) -> tuple[Database, PostgresDefinitionStore, PostgresReader]:
     from adapters.postgres.database import Database  # noqa: PLC0415 (see the module's docstring)
     from adapters.postgres.definitions import PostgresDefinitionStore  # noqa: PLC0415
     from adapters.postgres.reader import PostgresReader  # noqa: PLC0415
@@ -169,7 +178,7 @@ async def _open_postgres(
     database = Database(database_url(settings), pool_size=_POOL_SIZE)
     await exits.enter_async_context(database)
     await check_schema(database)
-    return PostgresDefinitionStore(database), PostgresReader(database)
+    return database, PostgresDefinitionStore(database), PostgresReader(database)
 
 
 def _traced(exits: AsyncExitStack) -> Sequence[Interceptor]:

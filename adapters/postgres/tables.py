@@ -259,9 +259,7 @@ provider_workflows = Table(
     Column("resource_ids", JSONB, nullable=False),
     Column("created_by", String(255)),
     _timestamp("created_at", default=True),
-    PrimaryKeyConstraint(
-        "org_id", "provider_type", "workflow_id", name="provider_workflows_pkey"
-    ),
+    PrimaryKeyConstraint("org_id", "provider_type", "workflow_id", name="provider_workflows_pkey"),
 )
 
 describe_execution_tables(metadata)

@@ -18,10 +18,12 @@ handles these.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from definitions.errors import (
     ConflictError,
+    InvalidDocumentError,
     InvalidInputError,
     NotFoundError,
     RefusedError,
@@ -31,7 +33,7 @@ from definitions.errors import (
 from definitions.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class ProviderError(SteploomError):
@@ -93,3 +95,25 @@ class SpecError(InvalidInputError, ProviderError, ValueError):
         message = f"{what}: {first.pointer or '/'}: {first.message}{more}"
         super().__init__(message, problems=list(violations), hint=hint)
         self.violations = list(violations)
+
+
+@contextmanager
+def provider_errors() -> Iterator[None]:
+    """Turns the general errors of its body into those of a provider."""
+    try:
+        yield
+    except ProviderError:
+        raise
+    except NotFoundError as error:
+        raise ProviderNotFoundError(error.kind, error.name, hint=error.hint) from error
+    except ConflictError as error:
+        raise AlreadyExistsError(error.message, hint=error.hint) from error
+    except (InvalidInputError, InvalidDocumentError) as error:
+        found = [Violation(**one.model_dump()) for one in error.problems]
+        text = error.message
+        alone = [Violation(pointer="", code="refused", message=text)]
+        raise SpecError("an unusable value", found or alone, hint=error.hint) from error
+    except UnreachableError as error:
+        raise UnavailableError(error.service, error.message, hint=error.hint) from error
+    except RefusedError as error:
+        raise ProviderConflictError(error.message, hint=error.hint) from error
