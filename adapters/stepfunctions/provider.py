@@ -308,7 +308,7 @@ class StepFunctionsProvider:
         )
 
     async def delete(self, workflow_id: str) -> None:
-        """Deletes a state machine. AWS lets its executions end first, and takes no new ones."""
+        """Deletes a state machine; AWS ends its executions at their next change of state."""
         await self._describe(workflow_id)
         await call(
             self._client.delete_state_machine,

@@ -136,7 +136,7 @@ class WorkflowProvider(Protocol):
     async def delete(self, workflow_id: str) -> None:
         """Takes a workflow away, so that no execution of it is started any more.
 
-        Those that run go on, and those that ended can still be looked at.
+        Whether executions of it go on, and can be looked at afterwards, is the engine's matter.
 
         Raises:
             ProviderNotFoundError: No such workflow.

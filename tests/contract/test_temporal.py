@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
 
 import pytest
+from temporalio import workflow
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
 from typing_extensions import override
 
+from definitions.providers.errors import (
+    AlreadyExistsError,
+    ProviderConflictError,
+    ProviderNotFoundError,
+    SpecError,
+    UnsupportedError,
+)
+from definitions.providers.types import ExecutionInput, ExecutionState
 from steploom.providers.temporal import TemporalProvider
+from steploom.providers.temporal_results import describe
 from steploom.services import Services
 from steploom.testing.provider_contract import GO, Behaviour, ProviderContract
+from tests.workflows.stack import DEFAULT
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from definitions.ports import Organization
     from tests.workflows.stack import Stack
 
@@ -68,3 +86,321 @@ class TestTemporal(ProviderContract):
     def definition(self, behaviour: Behaviour) -> Any:
         """A document."""
         return document(behaviour)
+
+
+async def created(provider: TemporalProvider, definition: Any, **fields: Any) -> str:
+    """The id of a new workflow."""
+    spec = TestTemporal().spec(definition=definition, **fields)
+    await provider.create(spec)
+    return spec.workflow_id
+
+
+@workflow.defn(name="ForeignGreeting", sandboxed=False)
+class Greeting:
+    """A workflow type of somebody else."""
+
+    def __init__(self) -> None:
+        self._gone = False
+
+    @workflow.run
+    async def run(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Greets; fails, or waits, where it is told to."""
+        if "fail" in given and workflow.info().attempt <= given["fail"]:
+            raise ApplicationError("out of greetings", type="NoGreeting")
+        if given.get("wait"):
+            await workflow.wait_condition(lambda: self._gone)
+        return given
+
+    @workflow.signal(name=GO)
+    def go(self, _given: Any = None) -> None:
+        """Ends the wait."""
+        self._gone = True
+
+
+@pytest.fixture(scope="module")
+async def foreign_queue(stack: Stack) -> AsyncIterator[str]:
+    """A queue on which somebody else's worker serves."""
+    queue = f"foreign-{uuid4().hex[:8]}"
+    async with Worker(stack.client, task_queue=queue, workflows=[Greeting]):
+        yield queue
+
+
+def foreign(queue: str) -> dict[str, str]:
+    """The definition of somebody else's workflow type."""
+    return {"workflowType": "ForeignGreeting", "taskQueue": queue}
+
+
+async def test_another_workflow_type_is_run(stack: Stack, foreign_queue: str) -> None:
+    """Its input is the one argument; Temporal is asked for all that is told of it."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    spec = suite.spec(definition=foreign(foreign_queue))
+    made = await provider.create(spec)
+    assert made.resource_ids == {"namespace": "default", "workflow_type": "ForeignGreeting"}
+    given = ExecutionInput(input={"hello": "world"}, execution_name="one", tags={"team": "a"})
+    started = await provider.start(spec.workflow_id, given)
+    status = await suite.ended(provider, started.execution_id)
+    assert (status.state, status.input, status.output) == (
+        ExecutionState.SUCCEEDED,
+        given.input,
+        given.input,
+    )
+    assert status.metadata["tag:team"] == "a"
+    assert [one async for one in provider.history(started.execution_id)] == status.history
+    assert (await provider.start(spec.workflow_id, given)).execution_id == started.execution_id
+    with pytest.raises(AlreadyExistsError):
+        await suite.started(provider, spec.workflow_id, execution_name="one", input={"other": 1})
+
+    async def found() -> list[str]:
+        page = await provider.list(spec.workflow_id, tags={"team": "a"})
+        return [one.execution_id for one in page.items]
+
+    await suite.until(found, lambda ids: ids == [started.execution_id])
+    with pytest.raises(SpecError, match="/after"):
+        await provider.list(spec.workflow_id, after="none of ours")
+
+
+async def test_another_workflow_type_fails_waits_and_is_tried_again(
+    stack: Stack, foreign_queue: str
+) -> None:
+    """Errors, signals, cancels, timeouts and retries are Temporal's own."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    plain = await created(provider, foreign(foreign_queue))
+    failing = await suite.started(provider, plain, input={"fail": 9})
+    failed = await suite.ended(provider, failing)
+    assert failed.state is ExecutionState.FAILED
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.message) == ("NoGreeting", "out of greetings")
+
+    waiting = await suite.started(provider, plain, input={"wait": True})
+    await provider.signal(waiting, GO, {"any": "thing"})
+    assert (await suite.ended(provider, waiting)).state is ExecutionState.SUCCEEDED
+    with pytest.raises(ProviderConflictError):
+        await provider.signal(waiting, GO)
+
+    waiting = await suite.started(provider, plain, input={"wait": True})
+    await provider.cancel(waiting)
+    assert (await suite.ended(provider, waiting)).state is ExecutionState.CANCELLED
+    await provider.cancel(waiting)
+
+    bounded = await created(provider, foreign(foreign_queue), timeout="1s")
+    waiting = await suite.started(provider, bounded, input={"wait": True})
+    assert (await suite.ended(provider, waiting)).state is ExecutionState.TIMED_OUT
+
+    policy = {"max_attempts": 3, "backoff_rate": 1.0, "initial_interval": "10ms"}
+    patient = await created(provider, foreign(foreign_queue), retry_policy=policy)
+    tried = await suite.started(provider, patient, input={"fail": 2})
+    assert (await suite.ended(provider, tried)).state is ExecutionState.SUCCEEDED
+
+
+async def test_whole_runs_of_a_document_are_not_tried_again(stack: Stack) -> None:
+    """That is said at once, and nothing is created."""
+    provider = await provider_for(stack)
+    policy = {"max_attempts": 2, "backoff_rate": 1.0}
+    spec = TestTemporal().spec(retry_policy=policy)
+    with pytest.raises(UnsupportedError, match="max_attempts can be 0 or 1"):
+        await provider.create(spec)
+    with pytest.raises(ProviderNotFoundError):
+        await provider.list(spec.workflow_id)
+
+
+async def test_an_array_is_no_input(stack: Stack) -> None:
+    """A run's input is an object."""
+    provider = await provider_for(stack)
+    workflow_id = await created(provider, document("succeeds"))
+    with pytest.raises(SpecError, match="takes no array"):
+        await provider.start(workflow_id, ExecutionInput(input=[1, 2]))
+
+
+async def test_orgs_see_nothing_of_each_other(stack: Stack) -> None:
+    """Not a workflow, not an execution, and the same names are free for each."""
+    slug = f"acme-{uuid4().hex[:6]}"
+    await stack.store.create_org(slug)
+    ours, theirs, suite = await provider_for(stack), await provider_for(stack, slug), TestTemporal()
+    spec = suite.spec("waits")
+    await ours.create(spec)
+    running = await suite.started(ours, spec.workflow_id, execution_name="same")
+    # Nobody has it on record yet, perhaps; it is not theirs all the same.
+    for _ in range(2):
+        for refused in (
+            theirs.status(running),
+            theirs.cancel(running),
+            theirs.signal(running, GO),
+            anext(theirs.history(running)),
+            suite.started(theirs, spec.workflow_id),
+            theirs.list(spec.workflow_id),
+            theirs.delete(spec.workflow_id),
+        ):
+            with pytest.raises(ProviderNotFoundError):
+                await refused
+        await suite.running(ours, running)
+    await theirs.create(spec)
+    other = await suite.started(theirs, spec.workflow_id, execution_name="same", input={"n": 1})
+    assert other != running
+    assert (await suite.running(theirs, other)).input == {"n": 1}
+    with pytest.raises(ProviderNotFoundError):
+        await ours.status(other)
+    assert [one.execution_id for one in (await theirs.list(spec.workflow_id)).items] == [other]
+    await ours.cancel(running)
+    await theirs.signal(other, GO)
+    assert (await suite.ended(ours, running)).state is ExecutionState.CANCELLED
+    assert (await suite.ended(theirs, other)).state is ExecutionState.SUCCEEDED
+
+
+async def test_foreign_executions_are_their_orgs_alone(stack: Stack, foreign_queue: str) -> None:
+    """Of which Postgres knows nothing."""
+    slug = f"acme-{uuid4().hex[:6]}"
+    await stack.store.create_org(slug)
+    ours, theirs, suite = await provider_for(stack), await provider_for(stack, slug), TestTemporal()
+    spec = suite.spec(definition=foreign(foreign_queue))
+    await ours.create(spec)
+    await theirs.create(spec)
+    execution = await suite.started(ours, spec.workflow_id, execution_name="same")
+    with pytest.raises(ProviderNotFoundError):
+        await theirs.status(execution)
+    assert await suite.started(theirs, spec.workflow_id, execution_name="same") != execution
+
+
+async def test_what_temporal_knows_needs_no_record(stack: Stack) -> None:
+    """A run that no worker has taken is pending; one that was killed has failed, at once."""
+    bare = services(stack)
+    idle = Services(
+        bare.settings.model_copy(update={"task_queue": f"idle-{uuid4().hex}"}),
+        stack.client,
+        stack.store,
+        stack.reader,
+        stack.database,
+    )
+    provider = TemporalProvider(idle, await stack.store.find_org("default"), "ann")
+    suite = TestTemporal()
+    workflow_id = await created(provider, document("waits"))
+    given = {"n": 1}
+    result = await provider.start(workflow_id, ExecutionInput(input=given, execution_name="x"))
+    assert result.state is ExecutionState.PENDING
+    assert "no worker" in result.message
+    status = await provider.status(result.execution_id, history=True)
+    assert (status.state, status.input) == (ExecutionState.PENDING, given)
+    assert status.workflow_id == workflow_id
+    assert [event.type for event in status.history] == ["ExecutionStarted"]
+    again = await provider.start(workflow_id, ExecutionInput(input=given, execution_name="x"))
+    assert (again.execution_id, again.state) == (result.execution_id, ExecutionState.PENDING)
+    with pytest.raises(AlreadyExistsError):
+        await suite.started(provider, workflow_id, execution_name="x", input={"n": 2})
+
+    await stack.client.get_workflow_handle(result.execution_id).terminate(reason="enough")
+    status = await provider.status(result.execution_id, history=True)
+    assert status.state is ExecutionState.FAILED
+    assert status.error is not None
+    assert (status.error.code, status.error.message) == ("WorkflowTerminated", "enough")
+    assert [event.type for event in status.history] == ["ExecutionStarted", "ExecutionFailed"]
+
+
+async def test_what_temporal_has_forgotten_is_on_record(stack: Stack) -> None:
+    """Status, history and the name of an execution outlive Temporal's retention."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    workflow_id = await created(provider, document("succeeds"))
+    given = {"n": 1}
+    execution = await suite.started(provider, workflow_id, execution_name="x", input=given)
+    before = await suite.ended(provider, execution)
+    await stack.client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(
+            namespace=stack.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=execution),
+        )
+    )
+
+    async def forgotten() -> bool:
+        return await describe(stack.client, execution) is None
+
+    await suite.until(forgotten, bool)
+    after = await provider.status(execution, history=True)
+    assert (after.state, after.input, after.output) == (before.state, given, given)
+    kinds = [event.type for event in after.history]
+    assert kinds == [event.type for event in before.history]
+    assert await suite.started(provider, workflow_id, execution_name="x", input=given) == execution
+    with pytest.raises(AlreadyExistsError):
+        await suite.started(provider, workflow_id, execution_name="x", input={"n": 2})
+
+
+async def test_the_history_tells_of_branches_and_failures(stack: Stack) -> None:
+    """A step is left after those inside of it; one that failed says with what."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    inner = [{"stepId": "inner", "taskId": "core.noop"}]
+    steps = [
+        {
+            "stepId": "fork",
+            "taskId": "core.noop",
+            "parallelBranches": [{"branchId": "one", "steps": inner}],
+        },
+        {"stepId": "charge", "taskId": "test.fail", "input": {"retryable": False, "code": "502"}},
+    ]
+    workflow_id = await created(provider, {"version": "1.0.0", "steps": steps})
+    status = await suite.ended(provider, await suite.started(provider, workflow_id))
+    told = [(one.type, (one.details or {}).get("state")) for one in status.history]  # type: ignore[union-attr]
+    assert told == [
+        ("ExecutionStarted", None),
+        ("StateEntered", "fork"),
+        ("StateEntered", "fork/one/inner"),
+        ("StateExited", "fork/one/inner"),
+        ("StateExited", "fork"),
+        ("StateEntered", "charge"),
+        ("StateFailed", "charge"),
+        ("ExecutionFailed", None),
+    ]
+    last = status.history[-2].details
+    assert isinstance(last, dict)
+    assert (last["error"], last["message"]) == ("GatewayError", "bad gateway")
+    assert status.error is not None
+    assert (status.error.code, status.error.failed_at) == ("GatewayError", "charge")
+
+
+async def test_a_spec_completes_its_document(stack: Stack) -> None:
+    """Id, name, description and timeout; where both have one, they agree or are refused."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    spec = suite.spec("succeeds", description="Why", timeout="90m")
+    await provider.create(spec)
+    stored = await stack.store.get(DEFAULT, spec.workflow_id, None)
+    named = ("workflowId", "name", "description", "timeout")
+    assert [stored.document[name] for name in named] == [
+        spec.workflow_id,
+        spec.name,
+        "Why",
+        "PT1H30M",
+    ]
+    agreeing = {**document("succeeds"), "timeout": "PT90M"}
+    await provider.create(suite.spec(definition=agreeing, timeout="1h30m"))
+    wrong = {**agreeing, "workflowId": "other"}
+    with pytest.raises(SpecError) as caught:
+        await provider.create(suite.spec(definition=wrong, timeout="1h"))
+    pointers = [one.pointer for one in caught.value.violations]
+    assert pointers == ["/definition/workflowId", "/definition/timeout"]
+
+
+async def test_a_broken_document_is_refused_with_its_problems(stack: Stack) -> None:
+    """Each with its place in the spec."""
+    broken = {
+        "version": "1.0.0",
+        "steps": [{"stepId": "a", "taskId": "core.noop", "next": [{"nextStepId": "b"}]}],
+    }
+    with pytest.raises(SpecError) as caught:
+        await (await provider_for(stack)).create(TestTemporal().spec(definition=broken))
+    pointers = [one.pointer for one in caught.value.violations]
+    assert "/definition/steps/0/next/0/nextStepId" in pointers
+
+
+async def test_an_input_that_does_not_fit_is_refused(stack: Stack) -> None:
+    """By the document's own schema, before anything is started."""
+    provider = await provider_for(stack)
+    schema = {"type": "object", "required": ["amount"]}
+    workflow_id = await created(provider, {**document("succeeds"), "inputSchema": schema})
+    with pytest.raises(SpecError, match="amount"):
+        await provider.start(workflow_id, ExecutionInput(input={}))
+    assert (await provider.list(workflow_id)).items == []
+
+
+async def test_the_largest_input_comes_out_again(stack: Stack) -> None:
+    """A run's result may be as large as its input."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    workflow_id = await created(provider, document("succeeds"))
+    given = {"text": "x" * (256 * 1024 - len('{"text":""}'))}
+    status = await suite.ended(provider, await suite.started(provider, workflow_id, input=given))
+    assert status.output == given
