@@ -113,7 +113,7 @@ def machine_of(spec: WorkflowSpec) -> dict[str, Any]:
     Raises:
         SpecError: The spec and its definition have different timeouts.
     """
-    given: dict[str, Any] = dict(spec.definition)  # type: ignore[arg-type]
+    given: dict[str, Any] = dict(spec.definition)
     if spec.description:
         given.setdefault("Comment", spec.description)
     if spec.timeout is not None and spec.timeout.nanoseconds:

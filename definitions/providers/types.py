@@ -9,8 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field
 
+from definitions.jsongate import MAX_BYTES
 from definitions.providers import limits
 from definitions.providers.durations import GoDuration
 from definitions.providers.errors import SpecError, Violation
@@ -164,11 +165,11 @@ class WorkflowSpec(ProviderModel):
     provider_type: Annotated[str, _text(limits.MAX_NAME, required=True)]
     name: _Name
     description: Annotated[str, _text(limits.MAX_DESCRIPTION)] = ""
-    definition: Annotated[JsonValue, _json(limits.MAX_DEFINITION)]
+    definition: Annotated[Any, _json(limits.MAX_DEFINITION)]
     timeout: Annotated[Duration | None, holding(_timeout)] = None
     retry_policy: RetryPolicy | None = None
     tags: Tags = Field(default_factory=dict)
-    provider_config: Annotated[JsonValue, _json(limits.MAX_DEFINITION)] = None
+    provider_config: Annotated[Any, _json(limits.MAX_DEFINITION)] = None
 
     @property
     def attempts(self) -> int:
@@ -189,7 +190,7 @@ class ExecutionInput(ProviderModel):
     omitempty: ClassVar[frozenset[str]] = frozenset({"execution_name", "tags"})
 
     execution_name: Annotated[str, holding(_execution_name)] = ""
-    input: Annotated[JsonValue, _json(limits.MAX_INPUT, containers=True)]
+    input: Annotated[Any, _json(limits.MAX_INPUT, containers=True)]
     tags: Tags = Field(default_factory=dict)
 
 
@@ -242,7 +243,7 @@ class ExecutionEvent(ProviderModel):
 
     timestamp: Time
     type: str
-    details: JsonValue = None
+    details: Annotated[Any, _json(MAX_BYTES)] = None
 
 
 class ExecutionStatus(ProviderModel):
@@ -273,8 +274,8 @@ class ExecutionStatus(ProviderModel):
     state: _State
     start_time: Time
     stop_time: Time | None = None
-    input: Annotated[JsonValue, _json(limits.MAX_INPUT)]
-    output: Annotated[JsonValue, _json(limits.MAX_OUTPUT)] = None
+    input: Annotated[Any, _json(limits.MAX_INPUT)]
+    output: Annotated[Any, _json(limits.MAX_OUTPUT)] = None
     error: ExecutionError | None = None
     history: list[ExecutionEvent] = Field(default_factory=list)
     metadata: dict[str, str] = Field(default_factory=dict)

@@ -107,7 +107,7 @@ class TemporalProvider:
             foreign = foreign_type(spec)
             if foreign is not None:
                 return await self._foreign.start(spec, foreign, given)
-            version = str(spec.definition["version"])  # type: ignore[index, call-overload]
+            version = str(spec.definition["version"])
             return await self._runs.start(workflow_id, version, given)
 
     async def status(self, execution_id: str, *, history: bool = False) -> ExecutionStatus:

@@ -98,7 +98,7 @@ def document_of(spec: WorkflowSpec) -> dict[str, Any]:
             "a document's run as a whole is tried once, so retry_policy.max_attempts can be 0 or 1",
             hint="give the steps a retryPolicy; `steploom rerun` runs a run again from a step",
         )
-    given: dict[str, Any] = dict(spec.definition)  # type: ignore[arg-type]
+    given: dict[str, Any] = dict(spec.definition)
     found = []
     if given.setdefault("workflowId", spec.workflow_id) != spec.workflow_id:
         found.append(

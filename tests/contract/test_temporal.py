@@ -335,7 +335,7 @@ async def test_the_history_tells_of_branches_and_failures(stack: Stack) -> None:
     ]
     workflow_id = await created(provider, {"version": "1.0.0", "steps": steps})
     status = await suite.ended(provider, await suite.started(provider, workflow_id))
-    told = [(one.type, (one.details or {}).get("state")) for one in status.history]  # type: ignore[union-attr]
+    told = [(one.type, (one.details or {}).get("state")) for one in status.history]
     assert told == [
         ("ExecutionStarted", None),
         ("StateEntered", "fork"),

@@ -135,10 +135,10 @@ def test_the_published_examples_come_back_as_they_were(
     model: type[WorkflowSpec | ExecutionStatus], example: str
 ) -> None:
     """Read and written again, an example has the same bytes, in whatever format."""
-    for text in (example, example.encode()):
-        written = model.parse(text).to_json()
-        plain = json.dumps(json.loads(example), separators=(",", ":"))
-        assert json.dumps(written, separators=(",", ":")) == plain
+    written = model.parse(example.encode()).to_json()
+    assert model.parse(example).to_json() == written
+    plain = json.dumps(json.loads(example), separators=(",", ":"))
+    assert json.dumps(written, separators=(",", ":")) == plain
     # The example's one-line objects aside, that is its own format.
     indented = json.dumps(written, indent=2)
     for state in ("ProvisionCompute", "ConfigureDatabase"):
