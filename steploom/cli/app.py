@@ -24,6 +24,7 @@ from steploom.cli import (
     graph,
     operators,
     people,
+    providers,
     reading,
     rehearse,
     tenants,
@@ -283,6 +284,9 @@ _add(_orgs, "list", tenants.list_orgs, None, "steploom orgs list")
 _users = _group("users", "The users of an org.", PEOPLE)
 _add(_users, "create", tenants.create_user, None, "steploom users create manager@example.com")
 _add(_users, "list", tenants.list_users, None, "steploom users list --org acme")
+
+_providers = _group("providers", "The engines that executions can be started on.", OPERATE)
+_add(_providers, "list", providers.list_providers, None, "steploom providers list")
 
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "migrate", worker.migrate, OPERATE, "steploom migrate")

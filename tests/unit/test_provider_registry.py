@@ -68,5 +68,5 @@ def test_one_that_cannot_be_loaded_says_so(entries: Callable[..., None], place: 
     entries(broken=place)
     providers = load_providers()
     assert "temporal" in providers.origins
-    with pytest.raises(ProviderError, match="'broken'.*cannot be loaded"):
+    with pytest.raises(ProviderError, match=r"'broken'.*cannot be loaded"):
         providers.open("broken", ProviderContext())
