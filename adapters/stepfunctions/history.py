@@ -31,7 +31,6 @@ _TYPES = {
     "ExecutionTimedOut": END_EVENTS[ExecutionState.TIMED_OUT],
     "ExecutionAborted": END_EVENTS[ExecutionState.CANCELLED],
 }
-_OUR_TYPES = frozenset({*_TYPES.values(), STATE_ENTERED, STATE_EXITED})
 #: What AWS leaves out for us, and says so in each event.
 _LEFT_OUT = frozenset({"input", "output", "inputDetails", "outputDetails"})
 
@@ -73,14 +72,14 @@ def event_of(given: dict[str, Any]) -> ExecutionEvent:
     elif kind.endswith("StateExited"):
         ours = STATE_EXITED
     details: dict[str, Any] = {"id": given["id"]}
-    if ours != kind and ours in {STATE_ENTERED, STATE_EXITED}:
+    if ours in {STATE_ENTERED, STATE_EXITED}:
         details["kind"] = kind
     for name, value in given.items():
         if name.endswith("EventDetails") and isinstance(value, dict):
             told = {key: _json(one) for key, one in value.items() if key not in _LEFT_OUT}
             if ours in {STATE_ENTERED, STATE_EXITED} and "name" in told:
                 details["state"] = told.pop("name")
-            details |= told if ours in _OUR_TYPES else {key: told[key] for key in told}
+            details |= told
     return ExecutionEvent(timestamp=given["timestamp"], type=ours, details=details)
 
 

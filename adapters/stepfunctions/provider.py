@@ -28,9 +28,9 @@ from definitions.providers.errors import (
     ProviderNotFoundError,
     SpecError,
     UnsupportedError,
-    Violation,
 )
-from definitions.providers.port import MAX_PAGE, ExecutionPage
+from definitions.providers.limits import MAX_PAGE, check_listing
+from definitions.providers.port import ExecutionPage
 from definitions.providers.types import (
     END_EVENTS,
     CreateWorkflowResult,
@@ -199,11 +199,9 @@ class StepFunctionsProvider:
         self, execution_id: str, state: ExecutionState, found: dict[str, Any]
     ) -> ExecutionError | None:
         """AWS's error and cause; a cause that a Lambda function has written has a message in it."""
-        if not state.ended or state is ExecutionState.SUCCEEDED:
+        if state not in {ExecutionState.FAILED, ExecutionState.TIMED_OUT}:
             return None
         code, cause = found.get("error") or "", (found.get("cause") or "")[:_MAX_CAUSE]
-        if state is ExecutionState.CANCELLED and not code and not cause:
-            return None
         timed_out = state is ExecutionState.TIMED_OUT
         return ExecutionError(
             code=code or ("States.Timeout" if timed_out else "States.Runtime"),
@@ -265,12 +263,7 @@ class StepFunctionsProvider:
         after: str | None = None,
     ) -> ExecutionPage:
         """A page of a state machine's executions."""
-        if not 1 <= limit <= MAX_PAGE:
-            message = f"a page holds 1 to {MAX_PAGE} executions"
-            found = Violation(
-                pointer="/limit", code="range", message=message, limit=MAX_PAGE, size=limit
-            )
-            raise SpecError("an unusable value", [found])
+        check_listing(limit, tags)
         if tags:
             raise UnsupportedError("Step Functions keeps no tags of executions")
         if state is ExecutionState.PENDING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from definitions.jsongate import JsonGateError, check
 from definitions.outputs import json_size
 from definitions.problems import pointer
-from definitions.providers.errors import Violation
+from definitions.providers.errors import SpecError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ MAX_DEFINITION = 256 * 1024
 MAX_INPUT = 256 * 1024
 MAX_OUTPUT = 256 * 1024
 MAX_TAGS = 50
+#: Executions in a page of ``WorkflowProvider.list``.
+MAX_PAGE = 100
 MAX_TAG = 128
 
 #: What docs/providers.md says of them: the field, the largest size, its unit.
@@ -118,6 +120,22 @@ def check_tags(tags: Mapping[str, str]) -> list[Violation]:
             found.append(told.below(where))
         found += [one.below(where) for one in check_text(value, MAX_TAG)]
     return found
+
+
+def check_listing(limit: int, tags: Mapping[str, str] | None) -> None:
+    """Returns where a page of executions can be asked for so.
+
+    Raises:
+        SpecError: The page is too long, empty, or the tags are none.
+    """
+    found = [one.below("/tags") for one in check_tags(tags or {})]
+    if not 1 <= limit <= MAX_PAGE:
+        message = f"a page holds 1 to {MAX_PAGE} executions, not {limit}"
+        found.append(
+            Violation(pointer="/limit", code="range", message=message, limit=MAX_PAGE, size=limit)
+        )
+    if found:
+        raise SpecError("an unusable value", found)
 
 
 def too_large(found: int, most: int) -> Violation:

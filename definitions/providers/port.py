@@ -22,9 +22,6 @@ if TYPE_CHECKING:
         WorkflowSpec,
     )
 
-#: The most that a page of ``list`` holds.
-MAX_PAGE = 100
-
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage:
@@ -114,7 +111,7 @@ class WorkflowProvider(Protocol):
             workflow_id: Whose executions.
             state: Only these.
             tags: Only those that have all of these tags.
-            limit: The most to return, up to ``MAX_PAGE``.
+            limit: The most to return, up to ``limits.MAX_PAGE``.
             after: ``ExecutionPage.next`` of the page before.
 
         Raises:

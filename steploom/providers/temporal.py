@@ -6,28 +6,38 @@ other, so that ``steploom start`` and the provider's ``start`` run the same thin
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.postgres.provider_workflows import PostgresProviderWorkflows
+from definitions.identity import MAX_EXECUTION_ID
 from definitions.names import WORKFLOW_TYPE
+from definitions.problems import pointer
 from definitions.providers.errors import (
     AlreadyExistsError,
     ProviderNotFoundError,
     SpecError,
     Violation,
-    provider_errors,
 )
-from definitions.providers.port import MAX_PAGE
+from definitions.providers.limits import (
+    MAX_PAGE,
+    WORKFLOW_ID_PATTERN,
+    check_json,
+    check_listing,
+    check_text,
+)
 from definitions.providers.types import CreateWorkflowResult, ExecutionStatus, WorkflowSpec
 from definitions.validation.api import validate
 from steploom.operations.documents import Checked, register
 from steploom.providers.registry import TEMPORAL
 from steploom.providers.temporal_foreign import ForeignRuns, ForeignSight
+from steploom.providers.temporal_results import temporal_errors
 from steploom.providers.temporal_runs import DocumentRuns, Sight
 from steploom.providers.temporal_specs import check_spec, document_of, foreign_type
 from steploom.services import load_settings, open_services, resolve_settings
+from worker.interpreter.events import MAX_DATA_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -42,6 +52,11 @@ if TYPE_CHECKING:
         ExecutionState,
     )
     from steploom.services import Services
+
+
+#: UTF-8 bytes of why somebody cancels, and of an event's name.
+MAX_REASON = 1024
+MAX_EVENT_NAME = 255
 
 
 class TemporalProvider:
@@ -68,7 +83,7 @@ class TemporalProvider:
         check_spec(spec)
         foreign = foreign_type(spec)
         document = document_of(spec) if foreign is None else None
-        with provider_errors():
+        with temporal_errors():
             before = await self._workflows.find(self._org.id, spec.workflow_id)
             if before is not None:
                 return _created(spec, before)
@@ -98,7 +113,7 @@ class TemporalProvider:
 
     async def start(self, workflow_id: str, given: ExecutionInput) -> ExecutionResult:
         """Starts an execution with an object as its input."""
-        with provider_errors():
+        with temporal_errors():
             spec, _ = await self._stored(workflow_id)
             if not isinstance(given.input, dict):
                 message = "must be a JSON object; this provider takes no array"
@@ -112,7 +127,7 @@ class TemporalProvider:
 
     async def status(self, execution_id: str, *, history: bool = False) -> ExecutionStatus:
         """An execution as it stands."""
-        with provider_errors():
+        with temporal_errors():
             sight = await self._find(execution_id)
             if isinstance(sight, Sight):
                 return await self._runs.status(sight, history=history)
@@ -128,7 +143,7 @@ class TemporalProvider:
         self, execution_id: str, *, page_size: int = 100
     ) -> AsyncIterator[ExecutionEvent]:
         """What happened in an execution so far."""
-        with provider_errors():
+        with temporal_errors():
             sight = await self._find(execution_id)
             if isinstance(sight, Sight):
                 for event in await self._runs.history(sight):
@@ -139,7 +154,8 @@ class TemporalProvider:
 
     async def cancel(self, execution_id: str, *, reason: str | None = None) -> None:
         """Asks an execution to end as cancelled."""
-        with provider_errors():
+        _check("reason", check_text(reason or "", MAX_REASON))
+        with temporal_errors():
             sight = await self._find(execution_id)
             if isinstance(sight, Sight):
                 await self._runs.cancel(sight, reason)
@@ -148,7 +164,9 @@ class TemporalProvider:
 
     async def signal(self, execution_id: str, name: str, data: Any = None) -> None:
         """Sends an execution an event: to a document's ``core.event``, or as a Temporal signal."""
-        with provider_errors():
+        _check("name", check_text(name, MAX_EVENT_NAME, required=True))
+        _check("data", check_json(data, MAX_DATA_BYTES))
+        with temporal_errors():
             sight = await self._find(execution_id)
             if isinstance(sight, Sight):
                 await self._runs.signal(sight, name, data)
@@ -165,34 +183,40 @@ class TemporalProvider:
         after: str | None = None,
     ) -> ExecutionPage:
         """A page of a workflow's executions; of documents, as they are on record."""
-        if not 1 <= limit <= MAX_PAGE:
-            message = f"a page holds 1 to {MAX_PAGE} executions"
-            found = Violation(
-                pointer="/limit", code="range", message=message, limit=MAX_PAGE, size=limit
-            )
-            raise SpecError("an unusable value", [found])
-        with provider_errors():
+        check_listing(limit, tags)
+        with temporal_errors():
             spec, _ = await self._stored(workflow_id)
             runs = self._runs if foreign_type(spec) is None else self._foreign
             return await runs.page(workflow_id, state=state, tags=tags, limit=limit, after=after)
 
     async def delete(self, workflow_id: str) -> None:
         """Takes a workflow away. The registered document stays: versions never go."""
-        with provider_errors():
+        with temporal_errors():
+            await self._stored(workflow_id)
             if not await self._workflows.remove(self._org.id, workflow_id):
                 raise _no_workflow(workflow_id)
 
     async def _stored(self, workflow_id: str) -> tuple[WorkflowSpec, StoredWorkflow]:
+        if re.fullmatch(WORKFLOW_ID_PATTERN, workflow_id) is None:
+            raise _no_workflow(workflow_id)
         stored = await self._workflows.find(self._org.id, workflow_id)
         if stored is None:
             raise _no_workflow(workflow_id)
         return WorkflowSpec.parse(stored.spec), stored
 
     async def _find(self, execution_id: str) -> Sight | ForeignSight:
+        # What neither Postgres nor Temporal could even be asked for is not there.
+        if check_text(execution_id, MAX_EXECUTION_ID, required=True):
+            raise ProviderNotFoundError("execution", execution_id)
         sight = await self._runs.find(execution_id) or await self._foreign.find(execution_id)
         if sight is None:
             raise ProviderNotFoundError("execution", execution_id)
         return sight
+
+
+def _check(field: str, found: list[Violation]) -> None:
+    if found:
+        raise SpecError("an unusable value", [one.below(f"/{field}") for one in found])
 
 
 def _created(spec: WorkflowSpec, stored: StoredWorkflow) -> CreateWorkflowResult:
@@ -234,9 +258,16 @@ async def open_provider(context: ProviderContext) -> AsyncIterator[TemporalProvi
     Raises:
         ProviderNotFoundError: There is no such org.
         UnavailableError: A service is not set up or does not answer.
+        SpecError: An option; this provider has none.
     """
+    unknown = [
+        Violation(pointer=pointer(name), code="unknown", message="there is no such option")
+        for name in context.options
+    ]
+    if unknown:
+        raise SpecError("unusable options", unknown)
     async with AsyncExitStack() as exits:
-        with provider_errors():
+        with temporal_errors():
             settings = context.settings or resolve_settings(load_settings(), Path.cwd())
             services = await exits.enter_async_context(open_services(settings))
             org = await services.store.find_org(context.org)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from temporalio.common import (
@@ -89,7 +89,7 @@ class ForeignRuns:
         memo = {
             "org": self._org.slug,
             "workflowId": workflow_id,
-            "inputHash": input_hash(given.input),
+            "inputHash": input_hash(self._org, workflow_id, given.input),
             "tags": dict(given.tags),
         }
         try:
@@ -99,7 +99,7 @@ class ForeignRuns:
                 id=execution,
                 task_queue=foreign.task_queue,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                execution_timeout=spec.timeout.to_timedelta() if spec.timeout else None,
+                execution_timeout=_execution_timeout(spec),
                 retry_policy=_retry_policy(spec),
                 memo={_MEMO: memo},
                 search_attributes=await self._search_attributes(workflow_id),
@@ -107,8 +107,6 @@ class ForeignRuns:
             )
         except WorkflowAlreadyStartedError:
             return await self._started_before(execution, memo, given.execution_name)
-        except RPCError as error:
-            raise unreachable(error) from error
         served = await has_pollers(self._client, foreign.task_queue)
         return ExecutionResult(
             execution_id=execution,
@@ -182,7 +180,7 @@ class ForeignRuns:
             state=state,
             start_time=described.start_time,
             stop_time=described.close_time,
-            error=ending.error,
+            error=None if state is ExecutionState.CANCELLED else ending.error,
             metadata={**_metadata(sight.memo, described), **left_out},
             **members,
         )
@@ -235,7 +233,11 @@ class ForeignRuns:
             )
         if state is ExecutionState.PENDING:
             return ExecutionPage([])
-        query = f"{SEARCH_ORG} = '{self._org.slug}' AND {SEARCH_DEFINITION} = '{workflow_id}'"
+        # A run that went on in a new one is not another execution.
+        query = (
+            f"{SEARCH_ORG} = '{self._org.slug}' AND {SEARCH_DEFINITION} = '{workflow_id}'"
+            " AND ExecutionStatus != 'ContinuedAsNew'"
+        )
         if state is not None:
             query += f" AND {_QUERIES[state]}"
         found = self._client.list_workflows(
@@ -267,6 +269,13 @@ class ForeignRuns:
             values = await self._client.data_converter.decode(list(payloads)[:1])
             return values[0] if values else None
         return None
+
+
+def _execution_timeout(spec: WorkflowSpec) -> timedelta | None:
+    if spec.timeout is None or not spec.timeout.nanoseconds:
+        return None
+    # Temporal takes what is shorter than it can count for no timeout at all.
+    return max(spec.timeout.to_timedelta(), timedelta(milliseconds=1))
 
 
 def _retry_policy(spec: WorkflowSpec) -> RetryPolicy | None:

@@ -38,6 +38,6 @@ def idempotency_key(org: Organization, execution: str) -> str:
     return str(uuid5(NAMESPACE, f"provider|{org.id}|{execution}"))
 
 
-def input_hash(given: Json) -> str:
-    """What tells one input from another. Two that say the same have the same one."""
-    return content_hash(given)
+def input_hash(org: Organization, workflow_id: str, given: Json) -> str:
+    """What tells a start from another of the same name. Inputs that say the same have the same."""
+    return content_hash({"org": str(org.id), "workflowId": workflow_id, "input": given})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,14 @@ from temporalio.exceptions import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from definitions.outputs import json_size
+from definitions.providers.errors import SpecError, Violation, provider_errors
 from definitions.providers.limits import MAX_INPUT, MAX_OUTPUT
 from definitions.providers.types import ExecutionError, ExecutionState
 from steploom.operations.temporal import unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription
 
 #: The error type of a run that its own timeout has ended.
@@ -52,6 +56,19 @@ class Ending:
     error: ExecutionError | None = None
 
 
+@contextmanager
+def temporal_errors() -> Iterator[None]:
+    """Turns the general errors of its body, and Temporal's, into those of a provider."""
+    with provider_errors():
+        try:
+            yield
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise unreachable(error) from error
+            found = Violation(pointer="", code="refused", message=error.message)
+            raise SpecError("Temporal refuses that", [found]) from error
+
+
 async def describe(client: Client, execution_id: str) -> WorkflowExecutionDescription | None:
     """What Temporal says of the latest run of this id, if it has one.
 
@@ -70,7 +87,9 @@ def state_of(described: WorkflowExecution, error: ExecutionError | None) -> Exec
     """Where a run stands. ``error``: why it failed, where that is known."""
     state = _STATES.get(described.status or WorkflowExecutionStatus.RUNNING)
     if state is None:
-        untouched = described.history_length <= _UNTOUCHED
+        # A run that goes on in a new one, or is tried again, has been taken up before.
+        first = (described.raw_info.first_run_id or described.run_id) == described.run_id
+        untouched = first and described.history_length <= _UNTOUCHED
         return ExecutionState.PENDING if untouched else ExecutionState.RUNNING
     if state is ExecutionState.FAILED and error is not None and error.code == WORKFLOW_TIMEOUT:
         return ExecutionState.TIMED_OUT

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from definitions.views import InstanceView
     from steploom.services import Services
 
+_FAILURES = frozenset({ExecutionState.FAILED, ExecutionState.TIMED_OUT})
 #: In the start object's ``metadata``: what the input of a named execution was, to the letter.
 _INPUT_HASH = "providerInputHash"
 
@@ -74,7 +75,7 @@ class DocumentRuns:
         services, org = self._services, self._org
         stored = await services.store.get(org.id, workflow_id, version)
         execution = execution_id(org, workflow_id, given.execution_name or new_name())
-        digest = input_hash(given.input)
+        digest = input_hash(org, workflow_id, given.input)
         named: dict[str, Any] = {}
         if given.execution_name:
             named["idempotencyKey"] = idempotency_key(org, execution)
@@ -131,6 +132,8 @@ class DocumentRuns:
 
     async def find(self, execution: str) -> Sight | None:
         """A run of this org by its execution id."""
+        # Before the record is read: a run writes its end there first, and then ends in Temporal.
+        described = await describe(self._services.client, execution)
         try:
             instance = await self._services.reader.find_instance(self._org.id, execution)
         except (NotFoundError, ConflictError):
@@ -138,7 +141,6 @@ class DocumentRuns:
         if instance is not None and instance.execution_id != execution:
             # The reader also knows a run by its UUID and by the beginning of that.
             instance = None
-        described = await describe(self._services.client, execution)
         if described is not None and described.workflow_type != WORKFLOW_TYPE:
             described = None
         if described is not None:
@@ -186,7 +188,7 @@ class DocumentRuns:
             state=state,
             start_time=started,
             stop_time=stopped if state.ended else None,
-            error=ending.error if state.ended and not succeeded else None,
+            error=ending.error if state in _FAILURES else None,
             history=events,
             metadata={**_metadata(sight), **left_out},
             **members,
@@ -283,16 +285,16 @@ def _on_record(instance: InstanceView) -> ExecutionStatus:
     """A run in a list, as the record has it."""
     error = error_on_record(instance.error) if instance.error is not None else None
     timed_out = error is not None and error.code == WORKFLOW_TIMEOUT
-    ended = instance.status.ended
+    state = ExecutionState(moment(instance.status, timed_out=timed_out).execution)
     return ExecutionStatus(
         execution_id=instance.execution_id,
         workflow_id=instance.workflow_id,
         provider_type=TEMPORAL,
-        state=ExecutionState(moment(instance.status, timed_out=timed_out).execution),
+        state=state,
         start_time=instance.started_at,
         stop_time=instance.completed_at,
         input=None,
-        error=error if ended else None,
+        error=error if state in _FAILURES else None,
         metadata=_metadata(Sight(instance.execution_id, instance, None)),
     )
 

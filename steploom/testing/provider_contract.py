@@ -204,7 +204,8 @@ class ProviderContract:
 
     async def test_what_is_not_there_is_not_found(self, provider: WorkflowProvider) -> None:
         """Neither workflows nor executions, by whatever strange name."""
-        for name in (f"contract-{uuid4().hex[:16]}", "no such thing", "", "a:b:c:d:e:f:g:h"):
+        strange = ("no such thing", "", "a:b:c:d:e:f:g:h", "a\0b", "\ud800", "ü", "x" * 2000)
+        for name in (f"contract-{uuid4().hex[:16]}", *strange):
             with pytest.raises(ProviderNotFoundError):
                 await self.started(provider, name)
             with pytest.raises(ProviderNotFoundError):

@@ -71,26 +71,33 @@ def machine(behaviour: Behaviour) -> dict[str, Any]:
     return {"StartAt": "First", "States": states[behaviour]}
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def provider(aws: str) -> AsyncIterator[StepFunctionsProvider]:
+    """The provider of the org ``default``. To make a client of AWS takes a second or two."""
+    assert aws
+    async with open_provider(context()) as provider:
+        yield provider
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def second(aws: str) -> AsyncIterator[StepFunctionsProvider]:
+    """Another one."""
+    assert aws
+    async with open_provider(context()) as provider:
+        yield provider
+
+
 class TestStepFunctions(ProviderContract):
     """State machines, run by AWS."""
 
     provider_type: ClassVar[str] = "step-functions"
     supports: ClassVar[frozenset[Feature]] = frozenset({"list", "delete"})
 
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def provider(self, aws: str) -> AsyncIterator[StepFunctionsProvider]:
-        """The provider of the org ``default``."""
-        assert aws
-        async with open_provider(context()) as provider:
-            yield provider
-
     @override
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def reopened(self, aws: str) -> AsyncIterator[StepFunctionsProvider]:
+    @pytest.fixture
+    def reopened(self, second: StepFunctionsProvider) -> StepFunctionsProvider:
         """Another one, as after a restart."""
-        assert aws
-        async with open_provider(context()) as provider:
-            yield provider
+        return second
 
     @override
     def definition(self, behaviour: Behaviour) -> Any:

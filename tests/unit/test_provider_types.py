@@ -254,13 +254,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 def test_a_value_made_in_code_is_held_to_the_same() -> None:
     """It raises the same error, which is one of the provider's and one of bad input."""
     with pytest.raises(SpecError) as caught:
-        WorkflowSpec(
-            workflow_id="a",
-            provider_type="p",
-            name="",
-            definition={},
-            retry_policy={"backoff_rate": 0},
-        )
+        WorkflowSpec(**spec(name="", retry_policy={"backoff_rate": 0}))
     assert isinstance(caught.value, ProviderError)
     assert isinstance(caught.value, InvalidInputError)
     pointers = [one.pointer for one in caught.value.violations]
