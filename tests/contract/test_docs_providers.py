@@ -5,21 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from definitions.providers.port import ProviderContext
-from steploom.providers import registry
-from tests.contract.test_temporal import provider_for
 from tests.docs import ROOT, blocks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import pytest
 
-    from steploom.providers.temporal import TemporalProvider
     from tests.workflows.stack import Stack
 
 
@@ -33,14 +27,10 @@ async def test_the_example_runs(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And prints what the page says that it prints."""
-
-    @asynccontextmanager
-    async def opened(context: ProviderContext) -> AsyncIterator[TemporalProvider]:
-        yield await provider_for(stack, context.org)
-
-    # The stack of the tests is no `steploom dev`.
-    monkeypatch.setattr("steploom.providers.temporal.open_provider", opened)
-    assert registry.TEMPORAL in registry.load_providers().origins
+    settings = stack.settings()
+    monkeypatch.setenv("STEPLOOM_TEMPORAL_ADDRESS", settings.temporal_address or "")
+    monkeypatch.setenv("STEPLOOM_DATABASE_URL", stack.url)
+    monkeypatch.setenv("STEPLOOM_TASK_QUEUE", stack.task_queue)
     names: dict[str, Any] = {}
     exec(compile(text("example"), "docs/providers.md", "exec"), names)  # noqa: S102
     await names["main"]()

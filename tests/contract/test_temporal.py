@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
@@ -13,15 +14,18 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from typing_extensions import override
 
+from adapters.processes.ports import free_ports
 from definitions.providers.errors import (
     AlreadyExistsError,
     ProviderConflictError,
     ProviderNotFoundError,
     SpecError,
+    UnavailableError,
     UnsupportedError,
 )
+from definitions.providers.port import ProviderContext
 from definitions.providers.types import ExecutionInput, ExecutionState
-from steploom.providers.temporal import TemporalProvider
+from steploom.providers.temporal import TemporalProvider, open_provider
 from steploom.providers.temporal_results import describe
 from steploom.services import Services
 from steploom.testing.provider_contract import GO, Behaviour, ProviderContract
@@ -404,3 +408,85 @@ async def test_the_largest_input_comes_out_again(stack: Stack) -> None:
     given = {"text": "x" * (256 * 1024 - len('{"text":""}'))}
     status = await suite.ended(provider, await suite.started(provider, workflow_id, input=given))
     assert status.output == given
+
+
+async def test_it_opens_what_its_settings_name(stack: Stack) -> None:
+    """With connections of its own, for an org that there is."""
+    settings = stack.settings(task_queue=stack.task_queue)
+    async with open_provider(ProviderContext(settings=settings)) as provider:
+        workflow_id = await created(provider, document("succeeds"))
+        execution = await TestTemporal().started(provider, workflow_id)
+        status = await TestTemporal().ended(provider, execution)
+    assert status.state is ExecutionState.SUCCEEDED
+    [port] = free_ports(1)
+    nowhere = f"127.0.0.1:{port}"
+    expected: list[tuple[ProviderContext, type[Exception]]] = [
+        (ProviderContext(settings=settings, org="nobody"), ProviderNotFoundError),
+        (ProviderContext(settings=settings, options={"no": "such"}), SpecError),
+        (
+            ProviderContext(settings=settings.model_copy(update={"temporal_address": nowhere})),
+            UnavailableError,
+        ),
+        (
+            ProviderContext(
+                settings=settings.model_copy(
+                    update={"database_url": SecretStr(f"postgresql://x@{nowhere}/x")}
+                )
+            ),
+            UnavailableError,
+        ),
+    ]
+    for context, kind in expected:
+        with pytest.raises(kind):
+            async with open_provider(context):
+                pass
+
+
+async def test_what_an_operator_says_is_bounded(stack: Stack) -> None:
+    """Reasons, names and data of signals, and the tags that are looked for."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    workflow_id = await created(provider, document("waits"))
+    execution = await suite.started(provider, workflow_id)
+    for refused, field in (
+        (provider.cancel(execution, reason="x" * 1025), "reason"),
+        (provider.signal(execution, ""), "name"),
+        (provider.signal(execution, "a\0b"), "name"),
+        (provider.signal(execution, GO, float("nan")), "data"),
+        (provider.list(workflow_id, tags={"a": "\0"}), "tags"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            await refused
+        assert [one.field for one in caught.value.violations] == [field]
+    await provider.cancel(execution, reason="é" * 512)
+    assert (await suite.ended(provider, execution)).state is ExecutionState.CANCELLED
+
+
+async def test_a_run_that_goes_on_in_a_new_one_is_never_pending_again(stack: Stack) -> None:
+    """Nor is it another execution."""
+    async with stack.worker(history_limit=20) as brief:
+        provider, suite = await provider_for(brief), TestTemporal()
+        loop = {
+            "version": "1.0.0",
+            "variables": {"n": 0},
+            "steps": [
+                {"stepId": "count", "taskId": "core.set", "input": {"n": "${variables.n + 1}"}},
+                {
+                    "stepId": "echo",
+                    "taskId": "test.echo",
+                    "next": [
+                        {"nextStepId": "count", "condition": "variables.n < 20"},
+                        {"nextStepId": "last"},
+                    ],
+                },
+                {"stepId": "last", "taskId": "core.noop"},
+            ],
+        }
+        workflow_id = await created(provider, loop)
+        execution = await suite.started(provider, workflow_id, input={"a": 1})
+        status = await suite.ended(provider, execution)
+        described = await describe(stack.client, execution)
+    assert described is not None
+    assert described.raw_info.first_run_id != described.run_id, "it did not go on in a new one"
+    assert (status.state, status.input) == (ExecutionState.SUCCEEDED, {"a": 1})
+    entered = [one for one in status.history if one.type == "StateEntered"]
+    assert len(entered) == 41
