@@ -162,7 +162,7 @@ class WorkflowSpec(ProviderModel):
     free: ClassVar[frozenset[str]] = frozenset({"definition", "provider_config"})
 
     workflow_id: WorkflowId
-    provider_type: Annotated[str, _text(limits.MAX_NAME, required=True)]
+    provider_type: Annotated[str, _text(MAX_BYTES, required=True)]
     name: _Name
     description: Annotated[str, _text(limits.MAX_DESCRIPTION)] = ""
     definition: Annotated[Any, _json(limits.MAX_DEFINITION)]

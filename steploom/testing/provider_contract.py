@@ -184,6 +184,20 @@ class ProviderContract:
         status = await self.ended(provider, await self.started(provider, workflow_id))
         assert status.state is ExecutionState.SUCCEEDED
 
+    async def test_specs_at_the_same_instant_are_one(self, provider: WorkflowProvider) -> None:
+        """The same one gives all the same; of two different ones the first is created."""
+        spec = self.spec("succeeds")
+        made = await asyncio.gather(*(provider.create(spec) for _ in range(4)))
+        assert len({(one.created_at, *one.resource_ids.items()) for one in made}) == 1
+        rivals = [self.spec("waits")]
+        rivals.append(self.spec("fails", workflow_id=rivals[0].workflow_id))
+        answers = await asyncio.gather(
+            *(provider.create(one) for one in rivals * 2), return_exceptions=True
+        )
+        refused = [isinstance(one, AlreadyExistsError) for one in answers]
+        assert sorted(refused) == [False, False, True, True], answers
+        assert refused[:2] == refused[2:], answers
+
     @pytest.mark.parametrize("definition", ["text", 7, None, [], {}, {"no": "such"}], ids=str)
     async def test_an_unusable_definition_is_refused(
         self, provider: WorkflowProvider, definition: Any

@@ -27,6 +27,7 @@ from definitions.providers.port import ProviderContext
 from definitions.providers.types import ExecutionInput, ExecutionState
 from steploom.providers.temporal import TemporalProvider, open_provider
 from steploom.providers.temporal_results import describe
+from steploom.providers.temporal_specs import document_of
 from steploom.services import Services
 from steploom.testing.provider_contract import GO, Behaviour, ProviderContract
 from tests.workflows.stack import DEFAULT
@@ -490,3 +491,15 @@ async def test_a_run_that_goes_on_in_a_new_one_is_never_pending_again(stack: Sta
     assert (status.state, status.input) == (ExecutionState.SUCCEEDED, {"a": 1})
     entered = [one for one in status.history if one.type == "StateEntered"]
     assert len(entered) == 41
+
+
+async def test_a_create_that_broke_off_is_made_good(stack: Stack) -> None:
+    """Its document was registered, and then the process ended: the same spec goes on from there."""
+    provider, suite = await provider_for(stack), TestTemporal()
+    spec = suite.spec("succeeds")
+    await stack.register(document_of(spec))
+    with pytest.raises(ProviderNotFoundError):
+        await suite.started(provider, spec.workflow_id)
+    await provider.create(spec)
+    status = await suite.ended(provider, await suite.started(provider, spec.workflow_id))
+    assert status.state is ExecutionState.SUCCEEDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,14 @@ from definitions.providers.errors import AlreadyExistsError, ProviderError, Prov
 from definitions.providers.port import ProviderContext
 from steploom.providers import registry
 from steploom.providers.registry import load_providers
+from tests.unit.cli import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.unit.cli import Run
+
+__all__ = ["run"]
 
 
 @pytest.fixture
@@ -70,3 +76,16 @@ def test_one_that_cannot_be_loaded_says_so(entries: Callable[..., None], place: 
     assert "temporal" in providers.origins
     with pytest.raises(ProviderError, match=r"'broken'.*cannot be loaded"):
         providers.open("broken", ProviderContext())
+
+
+def test_the_command_lists_them(entries: Callable[..., None], run: Run) -> None:
+    """With where each comes from; it needs no services."""
+    entries(mine="elsewhere:opened")
+    shown = run("providers", "list", "--output", "json")
+    assert shown.exit_code == 0
+    assert json.loads(shown.stdout) == [
+        {"providerType": "mine", "from": "elsewhere:opened"},
+        {"providerType": "step-functions", "from": "steploom"},
+        {"providerType": "temporal", "from": "steploom"},
+    ]
+    assert "step-functions" in run("providers", "list").stdout

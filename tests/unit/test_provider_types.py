@@ -269,7 +269,6 @@ BORDERS: list[tuple[str, str, int]] = [
     ("name", "é", 256),
     ("name", "😀", 256),
     ("description", "é", 1024),
-    ("provider_type", "x", 256),
 ]
 
 
