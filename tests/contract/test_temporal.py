@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
 from typing_extensions import override
 
 from adapters.processes.ports import free_ports
 from definitions.providers.errors import (
     AlreadyExistsError,
-    ProviderConflictError,
     ProviderNotFoundError,
     SpecError,
     UnavailableError,
@@ -29,52 +25,16 @@ from steploom.providers.temporal import TemporalProvider, open_provider
 from steploom.providers.temporal_results import describe
 from steploom.providers.temporal_specs import document_of
 from steploom.services import Services
-from steploom.testing.provider_contract import GO, Behaviour, ProviderContract
+from steploom.testing.provider_contract import GO
+from tests.contract.documents import Documents, created, document, provider_for, services
 from tests.workflows.stack import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from definitions.ports import Organization
     from tests.workflows.stack import Stack
 
 
-def services(stack: Stack) -> Services:
-    """What a command would have opened."""
-    settings = stack.settings(task_queue=stack.task_queue)
-    return Services(settings, stack.client, stack.store, stack.reader, stack.database)
-
-
-async def provider_for(stack: Stack, org: str = "default") -> TemporalProvider:
-    """The provider of an org."""
-    found: Organization = await stack.store.find_org(org)
-    return TemporalProvider(services(stack), found, "ann")
-
-
-def document(behaviour: Behaviour) -> dict[str, Any]:
-    """A document that behaves so."""
-    steps: dict[str, list[dict[str, Any]]] = {
-        "succeeds": [
-            {"stepId": "first", "taskId": "test.echo"},
-            {"stepId": "last", "taskId": "core.noop"},
-        ],
-        "fails": [
-            {"stepId": "first", "taskId": "core.noop"},
-            {
-                "stepId": "charge",
-                "taskId": "core.fail",
-                "input": {"errorType": "GatewayError", "errorCode": "502", "message": "bad"},
-            },
-        ],
-        "waits": [{"stepId": "wait", "taskId": "core.event", "input": {"name": GO}}],
-    }
-    return {"version": "1.0.0", "steps": steps[behaviour], "output": "${input}"}
-
-
-class TestTemporal(ProviderContract):
+class TestTemporal(Documents):
     """Documents, run by the interpreter."""
-
-    provider_type: ClassVar[str] = "temporal"
 
     @pytest.fixture
     async def provider(self, stack: Stack) -> TemporalProvider:
@@ -87,121 +47,12 @@ class TestTemporal(ProviderContract):
         """Another one, as after a restart."""
         return await provider_for(stack)
 
-    @override
-    def definition(self, behaviour: Behaviour) -> Any:
-        """A document."""
-        return document(behaviour)
-
-
-async def created(provider: TemporalProvider, definition: Any, **fields: Any) -> str:
-    """The id of a new workflow."""
-    spec = TestTemporal().spec(definition=definition, **fields)
-    await provider.create(spec)
-    return spec.workflow_id
-
-
-@workflow.defn(name="ForeignGreeting", sandboxed=False)
-class Greeting:
-    """A workflow type of somebody else."""
-
-    def __init__(self) -> None:
-        self._gone = False
-
-    @workflow.run
-    async def run(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Greets; fails, or waits, where it is told to."""
-        if "fail" in given and workflow.info().attempt <= given["fail"]:
-            raise ApplicationError("out of greetings", type="NoGreeting")
-        if given.get("wait"):
-            await workflow.wait_condition(lambda: self._gone)
-        return given
-
-    @workflow.signal(name=GO)
-    def go(self, _given: Any = None) -> None:
-        """Ends the wait."""
-        self._gone = True
-
-
-@pytest.fixture(scope="module")
-async def foreign_queue(stack: Stack) -> AsyncIterator[str]:
-    """A queue on which somebody else's worker serves."""
-    queue = f"foreign-{uuid4().hex[:8]}"
-    async with Worker(stack.client, task_queue=queue, workflows=[Greeting]):
-        yield queue
-
-
-def foreign(queue: str) -> dict[str, str]:
-    """The definition of somebody else's workflow type."""
-    return {"workflowType": "ForeignGreeting", "taskQueue": queue}
-
-
-async def test_another_workflow_type_is_run(stack: Stack, foreign_queue: str) -> None:
-    """Its input is the one argument; Temporal is asked for all that is told of it."""
-    provider, suite = await provider_for(stack), TestTemporal()
-    spec = suite.spec(definition=foreign(foreign_queue))
-    made = await provider.create(spec)
-    assert made.resource_ids == {"namespace": "default", "workflow_type": "ForeignGreeting"}
-    given = ExecutionInput(input={"hello": "world"}, execution_name="one", tags={"team": "a"})
-    started = await provider.start(spec.workflow_id, given)
-    status = await suite.ended(provider, started.execution_id)
-    assert (status.state, status.input, status.output) == (
-        ExecutionState.SUCCEEDED,
-        given.input,
-        given.input,
-    )
-    assert status.metadata["tag:team"] == "a"
-    assert [one async for one in provider.history(started.execution_id)] == status.history
-    assert (await provider.start(spec.workflow_id, given)).execution_id == started.execution_id
-    with pytest.raises(AlreadyExistsError):
-        await suite.started(provider, spec.workflow_id, execution_name="one", input={"other": 1})
-
-    async def found() -> list[str]:
-        page = await provider.list(spec.workflow_id, tags={"team": "a"})
-        return [one.execution_id for one in page.items]
-
-    await suite.until(found, lambda ids: ids == [started.execution_id])
-    with pytest.raises(SpecError, match="/after"):
-        await provider.list(spec.workflow_id, after="none of ours")
-
-
-async def test_another_workflow_type_fails_waits_and_is_tried_again(
-    stack: Stack, foreign_queue: str
-) -> None:
-    """Errors, signals, cancels, timeouts and retries are Temporal's own."""
-    provider, suite = await provider_for(stack), TestTemporal()
-    plain = await created(provider, foreign(foreign_queue))
-    failing = await suite.started(provider, plain, input={"fail": 9})
-    failed = await suite.ended(provider, failing)
-    assert failed.state is ExecutionState.FAILED
-    assert failed.error is not None
-    assert (failed.error.code, failed.error.message) == ("NoGreeting", "out of greetings")
-
-    waiting = await suite.started(provider, plain, input={"wait": True})
-    await provider.signal(waiting, GO, {"any": "thing"})
-    assert (await suite.ended(provider, waiting)).state is ExecutionState.SUCCEEDED
-    with pytest.raises(ProviderConflictError):
-        await provider.signal(waiting, GO)
-
-    waiting = await suite.started(provider, plain, input={"wait": True})
-    await provider.cancel(waiting)
-    assert (await suite.ended(provider, waiting)).state is ExecutionState.CANCELLED
-    await provider.cancel(waiting)
-
-    bounded = await created(provider, foreign(foreign_queue), timeout="1s")
-    waiting = await suite.started(provider, bounded, input={"wait": True})
-    assert (await suite.ended(provider, waiting)).state is ExecutionState.TIMED_OUT
-
-    policy = {"max_attempts": 3, "backoff_rate": 1.0, "initial_interval": "10ms"}
-    patient = await created(provider, foreign(foreign_queue), retry_policy=policy)
-    tried = await suite.started(provider, patient, input={"fail": 2})
-    assert (await suite.ended(provider, tried)).state is ExecutionState.SUCCEEDED
-
 
 async def test_whole_runs_of_a_document_are_not_tried_again(stack: Stack) -> None:
     """That is said at once, and nothing is created."""
     provider = await provider_for(stack)
     policy = {"max_attempts": 2, "backoff_rate": 1.0}
-    spec = TestTemporal().spec(retry_policy=policy)
+    spec = Documents().spec(retry_policy=policy)
     with pytest.raises(UnsupportedError, match="max_attempts can be 0 or 1"):
         await provider.create(spec)
     with pytest.raises(ProviderNotFoundError):
@@ -220,7 +71,7 @@ async def test_orgs_see_nothing_of_each_other(stack: Stack) -> None:
     """Not a workflow, not an execution, and the same names are free for each."""
     slug = f"acme-{uuid4().hex[:6]}"
     await stack.store.create_org(slug)
-    ours, theirs, suite = await provider_for(stack), await provider_for(stack, slug), TestTemporal()
+    ours, theirs, suite = await provider_for(stack), await provider_for(stack, slug), Documents()
     spec = suite.spec("waits")
     await ours.create(spec)
     running = await suite.started(ours, spec.workflow_id, execution_name="same")
@@ -251,20 +102,6 @@ async def test_orgs_see_nothing_of_each_other(stack: Stack) -> None:
     assert (await suite.ended(theirs, other)).state is ExecutionState.SUCCEEDED
 
 
-async def test_foreign_executions_are_their_orgs_alone(stack: Stack, foreign_queue: str) -> None:
-    """Of which Postgres knows nothing."""
-    slug = f"acme-{uuid4().hex[:6]}"
-    await stack.store.create_org(slug)
-    ours, theirs, suite = await provider_for(stack), await provider_for(stack, slug), TestTemporal()
-    spec = suite.spec(definition=foreign(foreign_queue))
-    await ours.create(spec)
-    await theirs.create(spec)
-    execution = await suite.started(ours, spec.workflow_id, execution_name="same")
-    with pytest.raises(ProviderNotFoundError):
-        await theirs.status(execution)
-    assert await suite.started(theirs, spec.workflow_id, execution_name="same") != execution
-
-
 async def test_what_temporal_knows_needs_no_record(stack: Stack) -> None:
     """A run that no worker has taken is pending; one that was killed has failed, at once."""
     bare = services(stack)
@@ -276,7 +113,7 @@ async def test_what_temporal_knows_needs_no_record(stack: Stack) -> None:
         stack.database,
     )
     provider = TemporalProvider(idle, await stack.store.find_org("default"), "ann")
-    suite = TestTemporal()
+    suite = Documents()
     workflow_id = await created(provider, document("waits"))
     given = {"n": 1}
     result = await provider.start(workflow_id, ExecutionInput(input=given, execution_name="x"))
@@ -301,7 +138,7 @@ async def test_what_temporal_knows_needs_no_record(stack: Stack) -> None:
 
 async def test_what_temporal_has_forgotten_is_on_record(stack: Stack) -> None:
     """Status, history and the name of an execution outlive Temporal's retention."""
-    provider, suite = await provider_for(stack), TestTemporal()
+    provider, suite = await provider_for(stack), Documents()
     workflow_id = await created(provider, document("succeeds"))
     given = {"n": 1}
     execution = await suite.started(provider, workflow_id, execution_name="x", input=given)
@@ -328,7 +165,7 @@ async def test_what_temporal_has_forgotten_is_on_record(stack: Stack) -> None:
 
 async def test_the_history_tells_of_branches_and_failures(stack: Stack) -> None:
     """A step is left after those inside of it; one that failed says with what."""
-    provider, suite = await provider_for(stack), TestTemporal()
+    provider, suite = await provider_for(stack), Documents()
     inner = [{"stepId": "inner", "taskId": "core.noop"}]
     steps = [
         {
@@ -360,7 +197,7 @@ async def test_the_history_tells_of_branches_and_failures(stack: Stack) -> None:
 
 async def test_a_spec_completes_its_document(stack: Stack) -> None:
     """Id, name, description and timeout; where both have one, they agree or are refused."""
-    provider, suite = await provider_for(stack), TestTemporal()
+    provider, suite = await provider_for(stack), Documents()
     spec = suite.spec("succeeds", description="Why", timeout="90m")
     await provider.create(spec)
     stored = await stack.store.get(DEFAULT, spec.workflow_id, None)
@@ -387,7 +224,7 @@ async def test_a_broken_document_is_refused_with_its_problems(stack: Stack) -> N
         "steps": [{"stepId": "a", "taskId": "core.noop", "next": [{"nextStepId": "b"}]}],
     }
     with pytest.raises(SpecError) as caught:
-        await (await provider_for(stack)).create(TestTemporal().spec(definition=broken))
+        await (await provider_for(stack)).create(Documents().spec(definition=broken))
     pointers = [one.pointer for one in caught.value.violations]
     assert "/definition/steps/0/next/0/nextStepId" in pointers
 
@@ -404,7 +241,7 @@ async def test_an_input_that_does_not_fit_is_refused(stack: Stack) -> None:
 
 async def test_the_largest_input_comes_out_again(stack: Stack) -> None:
     """A run's result may be as large as its input."""
-    provider, suite = await provider_for(stack), TestTemporal()
+    provider, suite = await provider_for(stack), Documents()
     workflow_id = await created(provider, document("succeeds"))
     given = {"text": "x" * (256 * 1024 - len('{"text":""}'))}
     status = await suite.ended(provider, await suite.started(provider, workflow_id, input=given))
@@ -416,8 +253,8 @@ async def test_it_opens_what_its_settings_name(stack: Stack) -> None:
     settings = stack.settings(task_queue=stack.task_queue)
     async with open_provider(ProviderContext(settings=settings)) as provider:
         workflow_id = await created(provider, document("succeeds"))
-        execution = await TestTemporal().started(provider, workflow_id)
-        status = await TestTemporal().ended(provider, execution)
+        execution = await Documents().started(provider, workflow_id)
+        status = await Documents().ended(provider, execution)
     assert status.state is ExecutionState.SUCCEEDED
     [port] = free_ports(1)
     nowhere = f"127.0.0.1:{port}"
@@ -445,7 +282,7 @@ async def test_it_opens_what_its_settings_name(stack: Stack) -> None:
 
 async def test_what_an_operator_says_is_bounded(stack: Stack) -> None:
     """Reasons, names and data of signals, and the tags that are looked for."""
-    provider, suite = await provider_for(stack), TestTemporal()
+    provider, suite = await provider_for(stack), Documents()
     workflow_id = await created(provider, document("waits"))
     execution = await suite.started(provider, workflow_id)
     for refused, field in (
@@ -465,7 +302,7 @@ async def test_what_an_operator_says_is_bounded(stack: Stack) -> None:
 async def test_a_run_that_goes_on_in_a_new_one_is_never_pending_again(stack: Stack) -> None:
     """Nor is it another execution."""
     async with stack.worker(history_limit=20) as brief:
-        provider, suite = await provider_for(brief), TestTemporal()
+        provider, suite = await provider_for(brief), Documents()
         loop = {
             "version": "1.0.0",
             "variables": {"n": 0},
@@ -495,7 +332,7 @@ async def test_a_run_that_goes_on_in_a_new_one_is_never_pending_again(stack: Sta
 
 async def test_a_create_that_broke_off_is_made_good(stack: Stack) -> None:
     """Its document was registered, and then the process ended: the same spec goes on from there."""
-    provider, suite = await provider_for(stack), TestTemporal()
+    provider, suite = await provider_for(stack), Documents()
     spec = suite.spec("succeeds")
     await stack.register(document_of(spec))
     with pytest.raises(ProviderNotFoundError):
