@@ -17,6 +17,7 @@ from generated.commands import commands
 from generated.fields import catalogue_fields, document_fields, start_fields
 from generated.polyglot import catalogue, go_worker
 from generated.problems import catalogue_codes, document_codes, gate_codes, value_codes
+from generated.providers import provider_limits
 from generated.settings import settings
 from generated.telemetry import metrics
 
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "columns": columns,
+    "provider-limits": provider_limits,
     "commands": commands,
 }
 

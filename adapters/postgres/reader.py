@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.views import (
@@ -25,7 +26,7 @@ from definitions.views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from adapters.postgres.database import Database
     from definitions.statuses import InstanceStatus
@@ -58,6 +59,9 @@ _FILTERS = {
     "status": sql.SQL("status = %(status)s"),
     "workflow_id": sql.SQL("workflow_id = %(workflow_id)s"),
     "correlation_id": sql.SQL("correlation_id = %(correlation_id)s"),
+    "statuses": sql.SQL("status = ANY(%(statuses)s)"),
+    "timed_out": sql.SQL("(coalesce(error ->> 'type', '') = 'WorkflowTimeout') = %(timed_out)s"),
+    "tags": sql.SQL("tags @> %(tags)s"),
     "came_from": sql.SQL("origin_instance_id = %(came_from)s"),
     "since": sql.SQL("started_at >= %(since)s"),
     "until": sql.SQL("started_at < %(until)s"),
@@ -137,6 +141,9 @@ class PostgresReader:
         workflow_id: str | None = None,
         correlation_id: str | None = None,
         came_from: UUID | None = None,
+        statuses: Sequence[InstanceStatus] | None = None,
+        timed_out: bool | None = None,
+        tags: Mapping[str, str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 50,
@@ -150,6 +157,9 @@ class PostgresReader:
             workflow_id: Only runs of this definition.
             correlation_id: Only these.
             came_from: Only the child runs and the reruns of this run.
+            statuses: Only runs of one of these statuses.
+            timed_out: Only runs that their own timeout has ended, or only others.
+            tags: Only runs that have all of these tags.
             since: Started at this time or later.
             until: Started before this time.
             limit: The most to return, up to ``MAX_PAGE``.
@@ -166,6 +176,9 @@ class PostgresReader:
             "workflow_id": workflow_id,
             "correlation_id": correlation_id,
             "came_from": came_from,
+            "statuses": list(statuses) if statuses is not None else None,
+            "timed_out": timed_out,
+            "tags": Jsonb(dict(tags)) if tags else None,
             "since": since,
             "until": until,
             "after_time": after_time,

@@ -25,6 +25,7 @@ REVISIONS = (
     "017_keep_requirements",
     "018_seal_audit_events",
     "019_create_payloads",
+    "021_create_provider_workflows",
     "022_publish_runs",
     "023_match_triggers",
 )

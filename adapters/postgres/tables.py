@@ -334,4 +334,18 @@ audit_unsealed = Table(
     Index("audit_unsealed_order_idx", "org_id", "recorded_at", "event_id"),
 )
 
+#: What was created through a provider that keeps its workflows here.
+provider_workflows = Table(
+    "provider_workflows",
+    metadata,
+    _org(),
+    Column("provider_type", String(255), nullable=False),
+    Column("workflow_id", String(128), nullable=False),
+    Column("spec", JSONB, nullable=False),
+    Column("resource_ids", JSONB, nullable=False),
+    Column("created_by", String(255)),
+    _timestamp("created_at", default=True),
+    PrimaryKeyConstraint("org_id", "provider_type", "workflow_id", name="provider_workflows_pkey"),
+)
+
 describe_execution_tables(metadata)

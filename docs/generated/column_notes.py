@@ -50,6 +50,10 @@ TABLES: dict[str, str] = {
         "[the audit trail](features/audit.md)). Append-only as well."
     ),
     "audit_unsealed": "The audit events that wait for their seal.",
+    "provider_workflows": (
+        "What was created through the provider `temporal` (see [providers](providers.md)). Its "
+        "definitions are registered like any other."
+    ),
     **EXECUTION_TABLES,
 }
 
@@ -72,6 +76,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "id": "A UUIDv5 of org and name.",
         "org_id": _ORG,
         "name": "What `--as` takes.",
+        "created_by": _CREATED_BY,
+        "created_at": _CREATED_AT,
+    },
+    "provider_workflows": {
+        "org_id": _ORG,
+        "provider_type": "The provider's name.",
+        "workflow_id": "The workflow's id, unique in its org and provider.",
+        "spec": "The `WorkflowSpec` as it was given.",
+        "resource_ids": "What the provider calls its parts.",
         "created_by": _CREATED_BY,
         "created_at": _CREATED_AT,
     },

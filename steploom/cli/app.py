@@ -31,6 +31,7 @@ from steploom.cli import (
     inbound,
     operators,
     people,
+    providers,
     reading,
     rehearse,
     relay,
@@ -422,6 +423,9 @@ _add(
     "steploom audit verify --org all --output json",
 )
 _add(_audit, "seal", audit.seal, None, "steploom audit seal")
+_providers = _group("providers", "The engines that executions can be started on.", OPERATE)
+_add(_providers, "list", providers.list_providers, None, "steploom providers list")
+
 _add(app, "worker", worker.worker, OPERATE, "steploom worker --tasks my_company.tasks")
 _add(app, "relay", relay.relay, OPERATE, "steploom relay")
 _add(

@@ -169,6 +169,11 @@ async def fill(url: str) -> None:
                     },
                 )
                 await connection.execute(
+                    "INSERT INTO provider_workflows (org_id, provider_type, workflow_id, spec,"
+                    " resource_ids) VALUES (%s, 'temporal', 'order', '{}', '{}')",
+                    (org,),
+                )
+                await connection.execute(
                     "INSERT INTO node_io_requirements (org_id, node_id, io_type, field_name)"
                     " SELECT org_id, id, 'input', 'made_up' FROM workflow_nodes"
                     " ON CONFLICT DO NOTHING"

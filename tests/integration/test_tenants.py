@@ -162,7 +162,7 @@ def test_no_row_is_given_to_another_org(tenants: str) -> None:
     # Of these the application may not even change rows of its own, or a trigger refuses it.
     unchanging = {
         *("organizations", "users", "audit_events", "audit_seals", "audit_unsealed", "payloads"),
-        *("workflow_nodes", "workflow_definition_versions"),
+        *("workflow_nodes", "workflow_definition_versions", "provider_workflows"),
     }
     for table in set(tables) - OPEN - unchanging:
         with (

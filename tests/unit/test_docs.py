@@ -133,6 +133,16 @@ def shop_tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.fixture
+def memory_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of providers.md as the module that the page calls it."""
+    [example] = blocks("python", "provider")
+    module = ModuleType("memory_provider")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(example.text, example.place, "exec"), vars(module))  # noqa: S102 (as above)
+
+
+@pytest.mark.usefixtures("memory_provider")
 @pytest.mark.parametrize("block", _ids(blocks("python")))
 def test_python_compiles_and_its_imports_resolve(block: Block, shop_tasks: ModuleType) -> None:
     """Whatever an example imports is there."""

@@ -39,6 +39,7 @@ BEGIN
             ('channel_configs', 'SELECT, INSERT, UPDATE, DELETE'),
             ('workflow_channel_configs', 'SELECT, INSERT, UPDATE, DELETE'),
             ('config_status', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('provider_workflows', 'SELECT, INSERT, DELETE'),
             ('v_active_workflow_configs', 'SELECT'),
             ('v_workflow_execution_summary', 'SELECT'),
             ('v_workflow_channel_performance', 'SELECT'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.postgres.migrations.sqlfile import run_file
 
 revision = "022_publish_runs"
-down_revision = "019_create_payloads"
+down_revision = "021_create_provider_workflows"
 branch_labels = None
 depends_on = None
 

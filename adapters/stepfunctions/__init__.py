@@ -1,0 +1,1 @@
+"""The provider `step-functions`: workflows as state machines of AWS Step Functions."""

@@ -1,0 +1,1 @@
+"""What a provider of workflow executions takes and gives, whatever engine runs them. Pure."""

@@ -1,0 +1,1 @@
+"""What others can hold their own work against."""

@@ -1,0 +1,1 @@
+"""Every provider of ours against the contract that all of them have."""
