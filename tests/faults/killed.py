@@ -166,9 +166,9 @@ async def _decide(handle: Handle) -> None:
         try:
             # The same id again is the same decision.
             await handle.execute_update(UPDATE_DECIDE, decision, id=f"{handle.id}-decision")
-        except WorkflowUpdateFailedError:
-            raise
-        except RPCError:
+        except (RPCError, WorkflowUpdateFailedError):
+            # Also refused: the record can be ahead of a run whose worker was killed right after it
+            # wrote that it waits. The run comes to its wait again.
             return False
         return True
 
