@@ -30,6 +30,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from definitions.durations import DurationError, format_duration, parse_duration
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.names import SEARCH_ORG, WORKFLOW_TYPE
+from definitions.providers.durations import GoDuration, GoDurationError
 from definitions.start import DEFAULT_ORG
 from steploom.operations.overlaps import Overlap
 from steploom.operations.starting import plan_start, search_attributes
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MEMO = "steploomSchedule"
-#: Go's notation of a duration, without signs and units below a millisecond.
-_GO = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SHORTEST = timedelta(seconds=1)
 
 
@@ -117,16 +116,9 @@ def every(text: str) -> timedelta:
     Raises:
         InvalidInputError: It is neither, or shorter than a second.
     """
-    found = _GO.fullmatch(text)
-    if text and found is not None:
-        hours, minutes, seconds, thousandths = (float(one or 0) for one in found.groups())
-        try:
-            interval = timedelta(
-                hours=hours, minutes=minutes, seconds=seconds, milliseconds=thousandths
-            )
-        except OverflowError:
-            interval = timedelta.max
-    else:
+    try:
+        interval = GoDuration.parse(text).to_timedelta()
+    except GoDurationError:
         try:
             interval = parse_duration(text)
         except DurationError as error:
