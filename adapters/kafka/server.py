@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
+from typing_extensions import override
+
 from adapters.processes.cache import WayFailedError, alone, cache_dir
 from adapters.processes.child import Child
 from adapters.processes.maven import fetch_jars
 from adapters.processes.ports import LOOPBACK, free_ports
+from adapters.processes.served import ServedChild
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
     from adapters.processes.cache import Progress
 
@@ -81,7 +83,7 @@ def find_or_install(progress: Progress) -> list[str]:
     return [java, *_JVM, "-cp", str(folder / "*")]
 
 
-class KafkaServer:
+class KafkaServer(ServedChild):
     """A broker. A context manager; ``start`` and ``stop`` do the same.
 
     Started again after a stop it has the same address and all that was written.
@@ -107,7 +109,6 @@ class KafkaServer:
         self._progress = progress
         self._wanted_port = port
         self._ports: tuple[int, int] | None = None
-        self._child: Child | None = None
 
     @property
     def address(self) -> str:
@@ -116,13 +117,7 @@ class KafkaServer:
             raise RuntimeError("the broker has not started")
         return f"{LOOPBACK}:{self._ports[0]}"
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._child is None:
-            raise RuntimeError("the broker does not run")
-        return self._child.pid
-
+    @override
     def start(self) -> Self:
         """Start it, and wait until it serves. One that runs stays as it is.
 
@@ -149,37 +144,6 @@ class KafkaServer:
             if not keeps_ports:
                 self._ports = None
         raise AssertionError("the last attempt raises")
-
-    def poll(self) -> int | None:
-        """Its exit code if it has ended by itself, else None."""
-        return None if self._child is None else self._child.poll()
-
-    def stop(self) -> None:
-        """Stop it, with a kill if it takes too long. Twice does no harm."""
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-
-    def kill(self) -> None:
-        """End it as a crash does."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _try_start(self, command: Sequence[str], port: int, controller: int) -> str | None:
         """Start it once. None if it serves, else what it wrote."""

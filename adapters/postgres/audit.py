@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
 
 from adapters.postgres.audit_seals import EVENT_TEXT, AuditSealer
+from adapters.postgres.pages import page_end, read_page_end
 from definitions.errors import InvalidInputError
 from definitions.seals import Link
 from definitions.views import AuditPage, AuditView
@@ -123,7 +124,7 @@ class Audit:
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"a page holds 1 to {MAX_PAGE} events, not {limit}")
-        after_time, after_id = _read_cursor(after)
+        after_time, after_id = read_page_end(after)
         values: dict[str, Any] = {
             "event_type": event_type,
             "instance_id": instance_id,
@@ -138,7 +139,10 @@ class Audit:
         # One more than asked for tells whether there is another page.
         rows = await self._rows(query, {**values, "org": org_id, "limit": limit + 1})
         items = [AuditView.model_validate(row) for row in rows[:limit]]
-        return AuditPage(items=items, next=_cursor(items[-1]) if len(rows) > limit else None)
+        end = None
+        if len(rows) > limit:
+            end = page_end(items[-1].event_timestamp, items[-1].event_id)
+        return AuditPage(items=items, next=end)
 
     async def chain(self, org_id: UUID, *, after: int = 0) -> AsyncIterator[Sequence[Link]]:
         """The links of an org's chain behind a position, in their order, in pages."""
@@ -183,20 +187,3 @@ def events_query(filters: Sequence[str]) -> sql.Composed:
     """The query of a page of events; all these filters hold."""
     parts = [_EVENTS, *(FILTERS[name] for name in filters)]
     return sql.SQL(" AND ").join(parts) + _NEWEST_FIRST
-
-
-def _cursor(last: AuditView) -> str:
-    return f"{last.event_timestamp.isoformat()}_{last.event_id}"
-
-
-def _read_cursor(text: str | None) -> tuple[datetime | None, UUID | None]:
-    if text is None:
-        return None, None
-    time, _, identity = text.rpartition("_")
-    try:
-        moment = datetime.fromisoformat(time)
-        return moment.replace(tzinfo=moment.tzinfo or UTC), UUID(identity)
-    except ValueError:
-        raise InvalidInputError(
-            f"{text!r} is not the end of a page", hint="take it from `next` of the page before"
-        ) from None

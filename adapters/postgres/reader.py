@@ -7,13 +7,14 @@ back it lies, and runs that start meanwhile move nothing.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from adapters.postgres.pages import page_end, read_page_end
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.views import (
     ActionView,
@@ -170,7 +171,7 @@ class PostgresReader:
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"a page holds 1 to {MAX_PAGE} runs, not {limit}")
-        after_time, after_id = _read_cursor(after)
+        after_time, after_id = read_page_end(after)
         values: dict[str, Any] = {
             "status": status,
             "workflow_id": workflow_id,
@@ -190,7 +191,8 @@ class PostgresReader:
         found = await self._instances(query, {**values, "org": org_id, "limit": limit + 1})
         items = found[:limit]
         more = len(found) > limit
-        return InstancePage(items=items, next=_cursor(items[-1]) if more else None)
+        end = page_end(items[-1].started_at, items[-1].id) if more else None
+        return InstancePage(items=items, next=end)
 
     async def find_instance(self, org_id: UUID, name: str) -> InstanceView:
         """One run by its id, its execution id (then its latest run), or the id's beginning.
@@ -336,24 +338,6 @@ def instances_query(conditions: Sequence[sql.SQL], *, brief: bool = False) -> sq
     """The query of a page of runs; all conditions hold."""
     every = [sql.SQL("org_id = %(org)s"), *conditions]
     return (_BRIEF if brief else _WHOLE) + sql.SQL(" AND ").join(every) + _NEWEST_FIRST
-
-
-def _cursor(last: InstanceView) -> str:
-    return f"{last.started_at.isoformat()}_{last.id}"
-
-
-def _read_cursor(text: str | None) -> tuple[datetime | None, UUID | None]:
-    if text is None:
-        return None, None
-    time, _, identity = text.rpartition("_")
-    try:
-        # A time without a zone is none of ours: it is read as UTC, and gives a page all the same.
-        moment = datetime.fromisoformat(time)
-        return moment.replace(tzinfo=moment.tzinfo or UTC), UUID(identity)
-    except ValueError:
-        raise InvalidInputError(
-            f"{text!r} is not the end of a page", hint="take it from `next` of the page before"
-        ) from None
 
 
 def _uuid(text: str) -> UUID | None:

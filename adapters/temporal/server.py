@@ -17,20 +17,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from typing_extensions import override
+
 from adapters.processes.child import Child
 from adapters.processes.ports import LOOPBACK, free_ports
+from adapters.processes.served import ServedChild
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _ATTEMPTS = 3
 
 
-class TemporalServer:
+class TemporalServer(ServedChild):
     """``temporal server start-dev``. A context manager; ``start`` and ``stop`` do the same.
 
     Args:
@@ -70,7 +72,6 @@ class TemporalServer:
         self._ui_port: int | None = None
         self._http_port = 0
         self._log_start = 0
-        self._child: Child | None = None
 
     @property
     def address(self) -> str:
@@ -84,13 +85,7 @@ class TemporalServer:
         """The web UI; None if headless."""
         return None if self._ui_port is None else f"http://{LOOPBACK}:{self._ui_port}"
 
-    @property
-    def pid(self) -> int:
-        """The process id of the server."""
-        if self._child is None:
-            raise RuntimeError("the server has not started")
-        return self._child.pid
-
+    @override
     def start(self) -> Self:
         """Start it, and wait until it answers.
 
@@ -148,31 +143,6 @@ class TemporalServer:
                     "runs",
                 )
             self.launch()
-
-    def poll(self) -> int | None:
-        """Its exit code if it has ended by itself, else None."""
-        return None if self._child is None else self._child.poll()
-
-    def stop(self) -> None:
-        """Stop it, with a kill if it takes too long. Twice does no harm."""
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _arguments(self, metrics_port: int) -> list[str]:
         arguments = [

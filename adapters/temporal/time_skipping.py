@@ -22,15 +22,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from typing_extensions import override
+
 from adapters.processes.cache import WayFailedError, alone, cache_dir
 from adapters.processes.child import Child
 from adapters.processes.maven import fetch_jars
 from adapters.processes.ports import LOOPBACK, free_ports
+from adapters.processes.served import ServedChild
 from definitions.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from adapters.processes.cache import Progress
 
 VERSION = "1.38.0"
@@ -85,7 +86,7 @@ def find_or_install(progress: Progress) -> list[str]:
     )
 
 
-class TimeSkippingServer:
+class TimeSkippingServer(ServedChild):
     """The test server. A context manager; ``start`` and ``stop`` do the same.
 
     Its clock is locked at first: it goes on as any other until somebody unlocks it.
@@ -97,7 +98,6 @@ class TimeSkippingServer:
         self._progress = progress
         name = f"steploom-test-server-{os.getpid()}.log"
         self._log_file = log_file or Path(tempfile.gettempdir()) / name
-        self._child: Child | None = None
         self._address: str | None = None
 
     @property
@@ -107,13 +107,7 @@ class TimeSkippingServer:
             raise RuntimeError("the server has not started")
         return self._address
 
-    @property
-    def pid(self) -> int:
-        """Its process id, if it is ours."""
-        if self._child is None:
-            raise RuntimeError("the server has not started")
-        return self._child.pid
-
+    @override
     def start(self) -> Self:
         """Starts it, unless one was named that runs, and waits until it listens.
 
@@ -143,6 +137,7 @@ class TimeSkippingServer:
                 )
         raise AssertionError("the last attempt raises")
 
+    @override
     def stop(self) -> None:
         """Stops it, if it is ours. Twice does no harm."""
         if self._child is not None:
@@ -150,21 +145,6 @@ class TimeSkippingServer:
             self._child.kill()
             self._child = None
             self._log_file.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _listens(self, child: Child, port: int) -> bool:
         deadline = time.monotonic() + _START_SECONDS
