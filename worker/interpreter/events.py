@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: UTF-8 bytes of one event's ``data``, and of all that are kept: they travel with the state.
 MAX_DATA_BYTES = 256 * 1024
-MAX_KEPT_BYTES = 1024 * 1024
+MAX_KEPT_BYTES = 256 * 1024
 #: How many events are kept.
 MAX_KEPT = 5_000
 #: How many ids are remembered to tell an event that comes twice.

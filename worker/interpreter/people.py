@@ -93,7 +93,7 @@ def check_decision(state: RunState, request: DecisionRequest) -> Unit:
     size = json_size(request.payload)
     if size > MAX_PAYLOAD_BYTES:
         raise RefusedError(f"the payload has {size} bytes, at most {MAX_PAYLOAD_BYTES} are allowed")
-    if json_size(unit.votes) + 2 * size > MAX_VALUE_BYTES // 2:
+    if json_size(unit.votes) + 2 * size > MAX_VALUE_BYTES // 4:
         raise RefusedError(f"the payloads of all decisions on {unit.path} are too big together")
     judged = request.decision == "approved" or request.payload is not None
     if wanted["form"] is not None and judged:
