@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steploom.cli.configs import WorkflowOption
-from steploom.cli.inputs import read_object
 from steploom.cli.options import ActorOption, OrgOption, OutputOption, actor
 from steploom.cli.output import Format, Output
 
@@ -50,6 +49,7 @@ def set_channel(
 
     What is not given stays as it is. A start that names a disabled channel is refused.
     """
+    from steploom.cli.inputs import read_object  # noqa: PLC0415 (heavy, as all of these)
     from steploom.cli.session import in_session  # noqa: PLC0415
 
     if webhook is not None and no_webhook:

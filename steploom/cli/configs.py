@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steploom.cli.inputs import read_object
 from steploom.cli.options import ActorOption, OrgOption, OutputOption, actor
 from steploom.cli.output import Format, Output
 
@@ -51,6 +50,7 @@ def create_config(
     active when it begins: what is said of its workflow goes before what is said of its channel, and
     that before what is said of all. Expressions see it as `config`, as in `${config.limit}`.
     """
+    from steploom.cli.inputs import read_object  # noqa: PLC0415 (heavy, as all of these)
     from steploom.cli.session import in_session  # noqa: PLC0415
 
     given = read_object(data, "the configuration")
