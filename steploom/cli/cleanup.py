@@ -106,7 +106,12 @@ def get_payload(
     if file is None:
         Output(output).result(value, lambda: json.dumps(value, indent=2, ensure_ascii=False))
         return
-    file.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        file.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(
+            f"{file} cannot be written: {error.strerror}", hint="choose another --file"
+        ) from None
     notice(f"Wrote it to {file}.")
 
 

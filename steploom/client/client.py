@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,7 +14,7 @@ from steploom.operations.reruns import rerun
 from steploom.operations.starting import parse_start, start
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from steploom.client.connecting import Session
@@ -148,16 +149,16 @@ class AsyncClient:
             {
                 "workflowId": workflow_id,
                 "version": version,
-                "definition": dict(definition) if definition is not None else None,
-                "input": dict(input) if input is not None else {},
+                "definition": _plain(definition),
+                "input": _plain(input) if input is not None else {},
                 "orgId": None if session.org.slug == DEFAULT_ORG else session.org.slug,
                 "channel": channel,
                 "externalId": external_id,
                 "correlationId": correlation_id,
                 "idempotencyKey": idempotency_key,
                 "userId": session.actor,
-                "tags": dict(tags) if tags is not None else None,
-                "metadata": dict(metadata) if metadata is not None else None,
+                "tags": _plain(tags),
+                "metadata": _plain(metadata),
             }
         )
         with our_errors():
@@ -194,7 +195,7 @@ class AsyncClient:
         request = parse_start(
             {
                 "rerun": {name: value for name, value in asked.items() if value is not None},
-                "input": dict(input) if input is not None else None,
+                "input": _plain(input),
                 "orgId": None if session.org.slug == DEFAULT_ORG else session.org.slug,
                 "userId": session.actor,
             }
@@ -214,3 +215,8 @@ class AsyncClient:
         if not execution_id:
             raise InvalidInputError("an execution id is not empty")
         return AsyncExecution(self._session, execution_id)
+
+
+def _plain(given: Any) -> Any:
+    """A mapping as the start object has it; anything else is for its check to refuse."""
+    return dict(given) if isinstance(given, Mapping) else given

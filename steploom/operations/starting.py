@@ -307,8 +307,14 @@ def check_execution_id(name: str) -> None:
     """Returns where Temporal takes this for the name of a run.
 
     Raises:
-        InvalidInputError: It is empty, too long, or has characters that are no text.
+        InvalidInputError: It is empty, too long, has characters that are no text, or a colon.
     """
+    if ":" in name:
+        raise InvalidInputError(
+            "an execution id has no colon: such ids are those of schedules and providers, which "
+            "keep the orgs apart by them",
+            hint="choose another name, or leave it out to have one made",
+        )
     size = len(name.encode("utf-8", "surrogatepass"))
     if not name.strip() or not name.isprintable() or size > MAX_EXECUTION_ID:
         what = "nothing but blanks" if not name.strip() else f"{size} bytes"

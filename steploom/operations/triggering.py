@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.configuration import pin_configuration
 from adapters.postgres.dead_letters import PostgresDeadLetters
 from adapters.postgres.triggers import PostgresTriggers
 from adapters.transforms.pool import TransformError
@@ -29,6 +30,7 @@ from definitions.errors import (
     NotFoundError,
 )
 from definitions.expressions import EvaluationError, ExpressionSyntaxError
+from definitions.identity import definition_id
 from definitions.inbound import EventRefusedError, first_that_holds, read_message
 from definitions.start import StartRequest, request_hash
 from definitions.triggers import MAX_CAUSATION_DEPTH
@@ -254,6 +256,11 @@ class Dispatcher:
         plan = Planned(
             definition.workflow_id, definition.version, definition.name, request.correlation_id
         )
+        workflow = definition_id(owner.id, definition.workflow_id)
+        try:
+            await pin_configuration(self._services.configs, owner.id, workflow, request.channel)
+        except InvalidInputError as error:
+            raise _CannotStartError("start_refused", error.message) from None
         execution_id = keyed_execution_id(owner.id, request.idempotency_key or "")
         digest = request_hash(request.to_json())
         try:

@@ -212,13 +212,15 @@ async def test_the_worker_checks_what_the_client_cannot(stack: Stack) -> None:
 async def test_what_cannot_be_started(stack: Stack, database: bool) -> None:
     """Names and arguments that no execution can have are refused before Temporal hears of them."""
     async with client_of(stack, database=database) as client:
-        for name in ("", "  ", "x" * 1001, "a\nb"):
+        for name in ("", "  ", "x" * 1001, "a\nb", "acme:nightly"):
             with pytest.raises(InvalidInputError, match="execution id"):
                 await client.start(definition=WAITING, id=name)
         with pytest.raises(InvalidInputError, match="one of workflowId"):
             await client.start()
         with pytest.raises(InvalidInputError):
             await client.start("Not An Id")
+        with pytest.raises(InvalidInputError, match="input"):
+            await client.start(definition=WAITING, input=[1])  # type: ignore[arg-type]
         with pytest.raises(InvalidInputError):
             client.get("")
         with pytest.raises(InvalidInputError, match="do not go together"):

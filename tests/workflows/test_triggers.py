@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from adapters.postgres.configs import PostgresConfigStore
 from definitions.deadletters import Message
 from definitions.identity import inbound_event_id, org_id
 from steploom.operations.triggering import Dispatcher, retry
@@ -59,6 +60,24 @@ async def test_an_event_starts_a_run(stack: Stack, dispatcher: Dispatcher) -> No
     assert instance.trigger_event_id == identity(event)
     assert (instance.correlation_id, instance.channel) == ("order-7", "event")
     assert instance.metadata == {"causationDepth": 1}
+
+
+async def test_a_disabled_channel_keeps_the_event(stack: Stack, dispatcher: Dispatcher) -> None:
+    """No run begins only to fail: the event waits as a dead letter until the channel is enabled."""
+    kind = event_type()
+    stored = await stack.register(triggered_by(on(kind)))
+    configs = PostgresConfigStore(stack.database)
+    await configs.set_channel(DEFAULT, stored.definition_id, "web", enabled=False)
+    handled = await send(dispatcher, cloud_event(kind, {"n": 1}))
+    [letter] = handled.refused
+    assert (handled.started, letter.code) == ([], "start_refused")
+    assert "disabled" in letter.reason
+    await configs.set_channel(DEFAULT, stored.definition_id, "web", enabled=True)
+    kept = await dispatcher.letters.find(DEFAULT, str(letter.id))
+    again, resolved = await retry(dispatcher, kept)
+    assert resolved
+    [run] = again.started
+    assert await result(stack, run) == {"n": 1}
 
 
 async def test_without_a_transform_the_data_is_the_input(
