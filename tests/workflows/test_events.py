@@ -223,7 +223,7 @@ async def test_what_is_kept_has_a_bound(stack: Stack) -> None:
     await stack.waits(handle, "ask")
     await send(handle, "n", "x" * 300_000)
     for number in range(6):
-        await send(handle, "n", {"n": number, "text": "x" * 250_000})
+        await send(handle, "n", {"n": number, "text": "x" * 60_000})
     await stack.decide(handle, "ask")
     assert (await stack.result(handle))["n"] == 0
     receptions = [one.data["reception"] for one in await events(stack, handle)]

@@ -12,6 +12,7 @@ is the order in which the offline host handles what is due at the same instant.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass, replace
@@ -39,6 +40,14 @@ STUCK = timedelta(days=3285)
 #: How many times as long a run may take that is tried once more.
 _SHORTER = 200
 _FINEST = timedelta(milliseconds=1)
+_COARSEST = timedelta(minutes=1)
+#: What lies between two attempts where the definition says nothing of it.
+_RETRY_DELAY = timedelta(seconds=1)
+#: What can make an attempt fail, or a case's steps take a time that no text of it says.
+_RETRIED = re.compile(
+    r'"(throw|hang|attemptTimeout|heartbeatTimeout|retryPolicy)"'
+    r"|core\.(fail|http|approval|event|workflow)"
+)
 _PLACES = 1000
 #: Of those, how many come before those of the run's operations.
 _OUTSIDE = 100
@@ -97,7 +106,7 @@ def make_timetable(
 ) -> Timetable:
     """The timetable of a case whose run is started at this time of the server, or just after."""
     texts = list(_texts([case.model_dump(mode="json"), *_specs(catalogue)]))
-    durations = [*_durations(texts), timedelta(seconds=1)]
+    durations = [*_durations(texts), _RETRY_DELAY if _may_retry(case) else _COARSEST]
     lengths = [one // timedelta(microseconds=1) for one in durations if one]
     unit = timedelta(microseconds=math.gcd(*lengths))
     if any(map(_COMPUTED.search, texts)) or not _even(case.definition):
@@ -105,6 +114,15 @@ def make_timetable(
     unit = max(unit, _FINEST)
     scale = min(_LONGEST_WINDOW // unit, _LONGEST_WAIT // max(durations))
     return Timetable(unit=unit, scale=max(scale, 1), origin=server_time)
+
+
+def _may_retry(case: Case) -> bool:
+    """Whether a retry can be waited for.
+
+    Without that an instant can be longer: a long case has little room, a slow machine needs some.
+    """
+    text = json.dumps(case.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return _RETRIED.search(text) is not None
 
 
 def _at_most(one: timedelta, other: timedelta) -> timedelta:
