@@ -413,7 +413,7 @@ async def test_without_any_worker_it_waits(polyglot: Stack) -> None:
     await polyglot.end(handle)
     assert (await polyglot.record(handle)).statuses() == [("lost", "cancelled")]
     error, record = await polyglot.run_failing(
-        definition(step("lost", "nobody.serves", timeout="PT1S"))
+        definition(step("lost", "nobody.serves", timeout="PT5S"))
     )
     assert error.type == "TimeoutError"
     lost = record.step("lost")
