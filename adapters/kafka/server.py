@@ -35,7 +35,7 @@ _ARTIFACTS = (
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
 )
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-_START_SECONDS = 90.0
+_START_SECONDS = 180.0
 _FORMAT_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _ATTEMPTS = 3
