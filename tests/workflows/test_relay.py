@@ -1,7 +1,7 @@
 """The relay in bad times: Kafka away, a relay killed, several at once, an event that is refused.
 
-``STEPLOOM_TEST_KAFKA_OUTAGE`` is how many seconds Kafka is away (12), under 60 runs; from a minute on
-it is under 200.
+``STEPLOOM_TEST_KAFKA_OUTAGE`` is how many seconds Kafka is away (12), under 60 runs; from a minute
+on it is under 200.
 """
 
 from __future__ import annotations
