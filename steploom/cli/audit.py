@@ -9,7 +9,7 @@ import typer
 
 from definitions.errors import InvalidInputError, NotFoundError
 from steploom.cli.errors import FAILED
-from steploom.cli.options import OrgOption, OutputOption
+from steploom.cli.options import AfterOption, LimitOption, OfWorkflowOption, OrgOption, OutputOption
 from steploom.cli.output import Format, Output, notice
 from steploom.cli.reading import moment_of
 
@@ -42,9 +42,7 @@ def list_events(
         str | None,
         typer.Option(metavar="EXECUTION", help="Only of this one; it may be cleaned away."),
     ] = None,
-    workflow: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this definition.")
-    ] = None,
+    workflow: OfWorkflowOption = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Since: 30m, 2h, 7d, or 2026-01-31T08:00:00Z."),
@@ -52,10 +50,8 @@ def list_events(
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Before: 30m, or a time, as --since.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
-    after: Annotated[
-        str | None, typer.Option(metavar="NEXT", help="Go on behind a page: its `next`.")
-    ] = None,
+    limit: LimitOption = 50,
+    after: AfterOption = None,
     org: OrgOption = "default",
     output: OutputOption = Format.TABLE,
 ) -> None:

@@ -58,6 +58,13 @@ ExecutionsArgument: TypeAlias = Annotated[
 ReasonOption: TypeAlias = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept on record.")
 ]
+OfWorkflowOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="ID", help="Only of this definition.")
+]
+LimitOption: TypeAlias = Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")]
+AfterOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NEXT", help="Go on behind a page: its `next`.")
+]
 
 #: The title of each group of commands in ``steploom --help``.
 BEGIN = "Begin"

@@ -10,7 +10,14 @@ import typer
 
 from definitions.errors import InvalidInputError
 from definitions.statuses import InstanceStatus
-from steploom.cli.options import ExecutionArgument, OrgOption, OutputOption
+from steploom.cli.options import (
+    AfterOption,
+    ExecutionArgument,
+    LimitOption,
+    OfWorkflowOption,
+    OrgOption,
+    OutputOption,
+)
 from steploom.cli.output import Format, Output, notice
 
 if TYPE_CHECKING:
@@ -105,9 +112,7 @@ def _definition_text(stored: StoredVersion, versions: Sequence[StoredVersion]) -
 def list_executions(
     *,
     status: Annotated[InstanceStatus | None, typer.Option(help="Only these.")] = None,
-    workflow: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this definition.")
-    ] = None,
+    workflow: OfWorkflowOption = None,
     correlation_id: Annotated[str | None, typer.Option(help="Only these.")] = None,
     origin: Annotated[
         str | None,
@@ -120,10 +125,8 @@ def list_executions(
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Started before: 30m, or a time, as --since.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
-    after: Annotated[
-        str | None, typer.Option(metavar="NEXT", help="Go on behind a page: its `next`.")
-    ] = None,
+    limit: LimitOption = 50,
+    after: AfterOption = None,
     org: OrgOption = "default",
     output: OutputOption = Format.TABLE,
 ) -> None:
