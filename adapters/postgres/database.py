@@ -45,6 +45,8 @@ _RECONNECT = 3.0
 #: as their session, and those that were made for empty tables are bad ones a minute later.
 _LIFETIME = 60.0
 
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
 #: The role that may do what the application does, and no more.
 APP_ROLE = "steploom_app"
 
@@ -134,8 +136,12 @@ class Database:
         await self.close()
 
     @asynccontextmanager
-    async def transaction(self, org_id: UUID | None) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, org_id: UUID | None, *, snapshot: bool = False
+    ) -> AsyncIterator[Connection]:
         """A transaction for one org (``None``: for none), committed unless its body raises.
+
+        With ``snapshot`` it only reads, and every statement in it sees the same moment.
 
         Raises:
             UnreachableError: The database did not answer. When that happens at the commit, it may
@@ -143,7 +149,7 @@ class Database:
         """
         try:
             async with AsyncExitStack() as stack:
-                yield await self._begin(stack, org_id)
+                yield await self._begin(stack, org_id, snapshot=snapshot)
         except RETRYABLE:
             raise
         except (
@@ -189,13 +195,18 @@ class Database:
         ) as error:
             raise unreachable(self._url, error) from error
 
-    async def _begin(self, stack: AsyncExitStack, org_id: UUID | None) -> Connection:
+    async def _begin(
+        self, stack: AsyncExitStack, org_id: UUID | None, *, snapshot: bool
+    ) -> Connection:
         """A connection inside of a transaction, both of which the stack ends."""
         for last in (False, True):
             async with AsyncExitStack() as mine:
                 try:
                     connection = await mine.enter_async_context(self._pool.connection())
                     await mine.enter_async_context(connection.transaction())
+                    if snapshot:
+                        # Before anything is read, for what is read first sets the moment.
+                        await connection.execute(_SNAPSHOT)
                     await connection.execute(
                         "SELECT set_config('app.current_org_id', %s, true),"
                         " set_config('role', coalesce(%s, current_setting('role')), true)",

@@ -48,6 +48,7 @@ _HIGHEST = _VERSION + (
     " WHERE v.org_id = %(org)s AND v.workflow_id = %(workflow)s AND v.listed AND d.listed"
 )
 
+#: Of two at the same instant, either index may be the first in which the second meets the other.
 _INSERT_DEFINITION = """
 INSERT INTO workflow_definitions (
     id, org_id, workflow_id, name, description, version, input_schema, triggers, steps,
@@ -58,7 +59,7 @@ INSERT INTO workflow_definitions (
     %(triggers)s, %(steps)s, %(uiComponents)s, %(executionLog)s, %(metadata)s, %(variables)s,
     %(timeout)s, %(output)s, %(onFailure)s, %(rollback)s, %(hash)s, false, %(created_by)s
 )
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _LOCK_DEFINITION = "SELECT listed FROM workflow_definitions WHERE id = %(id)s FOR UPDATE"
 _SHOW_VERSION = """

@@ -7,8 +7,9 @@ back it lies, and runs that start meanwhile move nothing.
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, Protocol
 from uuid import UUID
 
 from psycopg import sql
@@ -27,9 +28,10 @@ from definitions.views import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-    from adapters.postgres.database import Database
+    from adapters.postgres.database import Connection, Database
     from definitions.statuses import InstanceStatus
 
 #: The most that one page holds.
@@ -128,11 +130,39 @@ OFFSET %(offset)s LIMIT 1
 """
 
 
-class PostgresReader:
-    """The record, read-only. Every method sees one org alone."""
+class _Transactions(Protocol):
+    def transaction(
+        self, org_id: UUID, *, snapshot: bool = False
+    ) -> AbstractAsyncContextManager[Connection]: ...
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+
+class _Moment:
+    """One open transaction, in which all is read."""
+
+    def __init__(self, connection: Connection, org_id: UUID) -> None:
+        self._connection = connection
+        self._org_id = org_id
+
+    @asynccontextmanager
+    async def transaction(
+        self, org_id: UUID, *, snapshot: bool = True
+    ) -> AsyncIterator[Connection]:
+        if org_id != self._org_id:
+            raise ValueError("this moment is another org's")
+        yield self._connection
+
+
+class PostgresReader:
+    """The record, read-only. Every method sees one org alone, as it is when it is called."""
+
+    def __init__(self, database: Database | _Moment) -> None:
+        self._database: _Transactions = database
+
+    @asynccontextmanager
+    async def moment(self, org_id: UUID) -> AsyncIterator[PostgresReader]:
+        """A reader to which nothing changes any more: what it reads of an org fits together."""
+        async with self._database.transaction(org_id, snapshot=True) as connection:
+            yield PostgresReader(_Moment(connection, org_id))
 
     async def list_instances(
         self,

@@ -59,7 +59,9 @@ def graph_definition(
     ) -> tuple[dict[str, Any], InstanceView | None, Sequence[StepView]]:
         if execution is None:
             return (await services.store.get(owner.id, workflow_id, version)).document, None, ()
-        run = await services.reader.find_instance(owner.id, execution)
+        async with services.reader.moment(owner.id) as reader:
+            run = await reader.find_instance(owner.id, execution)
+            steps = await reader.steps(owner.id, run.id)
         _check_asked(run, workflow_id, version)
         if run.definition_version_id is None:
             raise RefusedError(
@@ -68,7 +70,7 @@ def graph_definition(
             )
         # By its id: a document that was given inline is not listed.
         stored = await services.store.get_version(owner.id, run.definition_version_id)
-        return stored.document, run, await services.reader.steps(owner.id, run.id)
+        return stored.document, run, steps
 
     document, run, steps = in_session(org, work, {"postgres"})
     graph = graph_of(Definition.model_validate(document))

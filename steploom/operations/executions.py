@@ -64,13 +64,19 @@ async def find(services: Services, org: Organization, name: str) -> Snapshot:
     """
     if services.recorded:
         try:
-            instance = await services.reader.find_instance(org.id, name)
+            return await _read(services, org, name)
         except NotFoundError:
             if await find_run(services.client, name, org) is None:
                 raise
-        else:
-            return Snapshot(instance, await services.reader.steps(org.id, instance.id))
     return await _ask_temporal(services, org, name)
+
+
+async def _read(
+    services: Services, org: Organization, name: str, state: dict[str, Any] | None = None
+) -> Snapshot:
+    async with services.reader.moment(org.id) as reader:
+        instance = await reader.find_instance(org.id, name)
+        return Snapshot(instance, await reader.steps(org.id, instance.id), state or {})
 
 
 async def find_first_run(services: Services, org: Organization, name: str) -> tuple[str, str]:
@@ -148,8 +154,7 @@ async def _looks_recorded(
     while True:
         state = await _state(handle)
         # Read after the query: what the run says must not be newer than what it wrote.
-        instance = await services.reader.find_instance(org.id, str(instance.id))
-        yield Snapshot(instance, await services.reader.steps(org.id, instance.id), state)
+        yield await _read(services, org, str(instance.id), state)
         # A run that was terminated, or that broke before its first record, ends without a record.
         if not closed_at and clock() > look_at:
             look_at = clock() + _LOOK

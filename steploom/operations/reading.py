@@ -56,13 +56,13 @@ async def read_whole(services: Services, org: Organization, name: str) -> WholeR
         NotFoundError: No such run in this org.
         ConflictError: Several runs' ids begin so; the hint lists them.
     """
-    reader = services.reader
-    instance = await reader.find_instance(org.id, name)
-    related = await reader.list_instances(org.id, came_from=instance.id, limit=MAX_PAGE)
-    return WholeRecord(
-        instance=instance,
-        steps=await reader.steps(org.id, instance.id),
-        actions=await reader.actions(org.id, instance.id),
-        published=await reader.outbox(org.id, instance.id),
-        related=related.items[::-1],
-    )
+    async with services.reader.moment(org.id) as reader:
+        instance = await reader.find_instance(org.id, name)
+        related = await reader.list_instances(org.id, came_from=instance.id, limit=MAX_PAGE)
+        return WholeRecord(
+            instance=instance,
+            steps=await reader.steps(org.id, instance.id),
+            actions=await reader.actions(org.id, instance.id),
+            published=await reader.outbox(org.id, instance.id),
+            related=related.items[::-1],
+        )

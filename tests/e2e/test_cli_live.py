@@ -171,10 +171,12 @@ def test_an_unregistered_task_is_refused_with_the_nearest_name(live: Live) -> No
 def test_a_task_in_another_language_that_nobody_serves_now(live: Live) -> None:
     """The dev stack knows it by its catalogue; the step is active until somebody serves it."""
     step = {"stepId": "refund", "taskId": "refund-card", "input": {"amount": 5}}
-    live.write("refund.json", {**ORDER, "workflowId": "refund", "steps": [step], "output": None})
-    live.steploom("validate", "refund.json", "--strict")
-    live.steploom("register", "refund.json")
-    started = live.json("start", "refund", "--input", '{"amount": 5}')
+    live.write(
+        "give-back.json", {**ORDER, "workflowId": "give-back", "steps": [step], "output": None}
+    )
+    live.steploom("validate", "give-back.json", "--strict")
+    live.steploom("register", "give-back.json")
+    started = live.json("start", "give-back", "--input", '{"amount": 5}')
     name = started["executionId"]
 
     steps = live.wait_for(name, "active")["steps"]

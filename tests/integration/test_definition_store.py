@@ -111,6 +111,17 @@ async def test_twenty_registrations_of_one_version_store_it_once(
     assert len(await shown(database)) == 1
 
 
+async def test_the_first_version_of_many_definitions_at_once(
+    store: PostgresDefinitionStore,
+) -> None:
+    """Two who both bring a definition that nobody had meet in any of its indexes, unharmed."""
+    for n in range(25):
+        await asyncio.gather(
+            *(register(store, {**document(), "workflowId": f"new-{n}"}) for _ in range(4))
+        )
+        assert len(await store.versions(DEFAULT, f"new-{n}")) == 1
+
+
 async def test_twenty_contents_for_one_version_leave_one(store: PostgresDefinitionStore) -> None:
     """The first wins; all others are refused."""
     results = await asyncio.gather(

@@ -181,6 +181,25 @@ async def test_steps_come_in_the_order_in_which_they_began(
     assert [one.path for one in await reader.steps(DEFAULT, ref.instance_id)] == ["slow", "quick"]
 
 
+async def test_what_is_read_at_one_moment_fits_together(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """What is written between two reads of a moment is seen by neither, and by the next moment."""
+    run = run_ref("r0")
+    await recorder.write(started(run, 0))
+    instance = await reader.find_instance(DEFAULT, "exec-r0")
+    async with reader.moment(DEFAULT) as still:
+        before = await still.find_instance(DEFAULT, "exec-r0")
+        await recorder.write(facts(run, flush(5, current_step_id="a"), step(5, path="a")))
+        assert (await still.find_instance(DEFAULT, "exec-r0")) == before
+        assert await still.steps(DEFAULT, instance.id) == []
+        with pytest.raises(ValueError, match="another org's"):
+            await still.steps(org_id("acme"), instance.id)
+    async with reader.moment(DEFAULT) as later:
+        assert (await later.find_instance(DEFAULT, "exec-r0")).current_step_id == "a"
+        assert [one.path for one in await later.steps(DEFAULT, instance.id)] == ["a"]
+
+
 async def test_what_was_done_to_a_run_is_read_in_its_order(
     recorder: PostgresRecorder, reader: PostgresReader
 ) -> None:

@@ -178,12 +178,13 @@ class Stack:
 
     async def record(self, handle: Handle) -> Record:
         """What a run has on record by now."""
-        instance = await self.reader.find_instance(DEFAULT, handle.id)
-        return Record(
-            instance=instance,
-            steps=await self.reader.steps(DEFAULT, instance.id),
-            events=await self.reader.audit_events(DEFAULT, instance.id),
-        )
+        async with self.reader.moment(DEFAULT) as reader:
+            instance = await reader.find_instance(DEFAULT, handle.id)
+            return Record(
+                instance=instance,
+                steps=await reader.steps(DEFAULT, instance.id),
+                events=await reader.audit_events(DEFAULT, instance.id),
+            )
 
     async def recorded(self, handle: Handle, condition: Callable[[Record], bool]) -> Record:
         """The record, once it is as it should be."""
