@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -88,6 +89,12 @@ class AttemptRunner:
         self._secrets = secrets
         self._redactor = redactor
         self._payloads = payloads or Payloads()
+
+    def recording_to(self, recorder: Recorder) -> AttemptRunner:
+        """The same, writing elsewhere."""
+        other = copy.copy(self)
+        other._recorder = recorder  # noqa: SLF001 (it is one of us)
+        return other
 
     async def run(
         self, task_id: str, given: Json, envelope: TaskEnvelope, info: AttemptInfo

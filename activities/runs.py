@@ -77,6 +77,7 @@ class RunActivities:
         search_attributes: bool,
         liveness_timeout: float,
         history_limit: int,
+        segments: bool = True,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -86,6 +87,7 @@ class RunActivities:
         self._search_attributes = search_attributes
         self._liveness_timeout = liveness_timeout
         self._history_limit = history_limit
+        self._segments = segments
         self._described: dict[UUID, None] = {}
 
     async def record(self, batch: RecordBatch) -> None:
@@ -150,6 +152,7 @@ class RunActivities:
             search_attributes=self._search_attributes,
             liveness_timeout=self._liveness_timeout,
             history_limit=self._history_limit,
+            segments=self._segments,
         )
 
     async def _describe(

@@ -1,4 +1,4 @@
-"""The activities as Temporal sees them: one for every task, and four of our own.
+"""The activities as Temporal sees them: one for every task, and some of our own.
 
 Tasks share one dynamic activity, so the activity's type in Temporal's UI is the task's id, and a
 task that nobody serves is an answer (``UnknownTask``) rather than a run that waits for ever.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from activities.runs import RunActivities
     from activities.webhooks import Webhooks
-    from definitions.ports import Telemetry, WatchedAttempt
+    from definitions.ports import Recorder, Telemetry
     from definitions.redaction import Redactor
 
 _log = structlog.get_logger(__name__)
@@ -87,23 +87,48 @@ class Activities:
                 non_retryable=True,
             ) from None
         beat = _beater(self._redactor)
-        attempt = AttemptInfo(number=info.attempt, worker=self._identity, beat=beat)
+        number = info.attempt + envelope.attempts_before
+        attempt = AttemptInfo(number=number, worker=self._identity, beat=beat)
         automatic = not info.is_local and not envelope.own_heartbeats
+        async with _alive(beat, automatic=automatic):
+            try:
+                return await self._watch(
+                    self._attempts, info.activity_type, given, envelope, attempt
+                )
+            except Failure as failure:
+                cause = self._tellable(failure.__cause__)
+                raise _as_temporal_says(failure, number) from cause
+
+    async def attempt(
+        self, task_id: str, given: Any, envelope: TaskEnvelope, recorder: Recorder
+    ) -> Any:
+        """Runs the first attempt of a local task inside of another activity.
+
+        Raises:
+            Failure: The attempt failed; that was given to the recorder.
+        """
+        info = AttemptInfo(number=1, worker=self._identity, beat=lambda *_: None)
+        attempts = self._attempts.recording_to(recorder)
+        return await self._watch(attempts, task_id, given, envelope, info)
+
+    async def _watch(
+        self,
+        attempts: AttemptRunner,
+        task_id: str,
+        given: Any,
+        envelope: TaskEnvelope,
+        attempt: AttemptInfo,
+    ) -> Any:
+        """Runs an attempt, seen by telemetry and logs."""
         _bind_logs(envelope, attempt)
         with self._telemetry.attempt(envelope, attempt.number) as watched:
-            async with _alive(beat, automatic=automatic):
-                return await self._run_watched(given, envelope, attempt, watched)
-
-    async def _run_watched(
-        self, given: Any, envelope: TaskEnvelope, attempt: AttemptInfo, watched: WatchedAttempt
-    ) -> Any:
-        WATCHED.set(watched)
-        try:
-            return await self._attempts.run(activity.info().activity_type, given, envelope, attempt)
-        except Failure as failure:
-            watched.failed(failure.info)
-            _log_failure(failure, envelope, attempt)
-            raise _as_temporal_says(failure, attempt.number) from self._tellable(failure.__cause__)
+            WATCHED.set(watched)
+            try:
+                return await attempts.run(task_id, given, envelope, attempt)
+            except Failure as failure:
+                watched.failed(failure.info)
+                _log_failure(failure, envelope, attempt)
+                raise
 
     def _tellable(self, cause: BaseException | None) -> BaseException | None:
         """The cause, unless something in its chain must not, or cannot, stand in a history."""

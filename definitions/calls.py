@@ -6,7 +6,7 @@ These are the payloads of Temporal's history, so their shape only ever grows.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -32,7 +32,8 @@ class TaskEnvelope(_Payload):
 
     ``record``, ``ended_seq`` and ``final`` are the interpreter's; ``records`` are the facts
     that were kept and travel with this task. Limits are in seconds, absolute times in UTC;
-    ``output_limit`` is how many bytes of output the run has room for.
+    ``output_limit`` is how many bytes of output the run has room for. ``attempts_before``: so many
+    attempts were made already, which Temporal knows nothing of.
     """
 
     ref: RunRef
@@ -44,6 +45,7 @@ class TaskEnvelope(_Payload):
     deadline: datetime | None = None
     own_heartbeats: bool = False
     output_limit: int | None = None
+    attempts_before: int = 0
     records: list[Record] = Field(default_factory=list)
 
 
@@ -53,6 +55,42 @@ class FailureDetails(_Payload):
     code: str | None = None
     details: JsonValue = None
     attempt: int | None = None
+
+
+class SegmentRequest(_Payload):
+    """Where a run stands that has come to a local task: what a segment goes on from.
+
+    ``state`` is the whole of it, as JSON text, in which ``document`` and ``tasks`` are what the run
+    is pinned to, and ``room`` the bytes that may still be added. ``now`` is the run's own time.
+    ``records`` are the facts that were kept and travel with the first task.
+    """
+
+    state: str
+    room: int
+    document: dict[str, Any]
+    tasks: list[TaskSpec]
+    now: datetime
+    records: list[Record] = Field(default_factory=list)
+
+
+class Answer(_Payload):
+    """How an attempt of a task ended in a segment: the first one of a step, by its path.
+
+    ``at`` is the run's own time then. ``again``: it failed, and its policy wants another attempt.
+    """
+
+    path: str
+    iteration: int
+    ending: Literal["completed", "failed", "again", "cancelled"]
+    at: datetime
+    output: JsonValue = None
+    error: ErrorInfo | None = None
+
+
+class SegmentAnswer(_Payload):
+    """What a segment has done, in the order in which the run comes to it."""
+
+    answers: list[Answer]
 
 
 class WebhookCall(_Payload):
@@ -119,6 +157,7 @@ class ResolvedRun(_Payload):
     ``config``: its configuration, as expressions see it. ``webhook_url``: whom its end is told.
     ``requirements``: what operators have said of the fields of its steps, by their ids.
     ``reused``: it goes on where an earlier run stood. ``depth``: how many runs are above it.
+    ``segments``: local tasks in a row are run in one activity.
     """
 
     error: ErrorInfo | None = None
@@ -139,3 +178,4 @@ class ResolvedRun(_Payload):
     search_attributes: bool = False
     liveness_timeout: float = 30.0
     history_limit: int = 3000
+    segments: bool = False

@@ -11,6 +11,7 @@ RESOLVE_ACTIVITY = "steploom.resolve"
 RECORD_ACTIVITY = "steploom.record"
 ATTEMPTS_ACTIVITY = "steploom.attempts"
 WEBHOOK_ACTIVITY = "steploom.webhook"
+SEGMENT_ACTIVITY = "steploom.segment"
 
 UPDATE_DECIDE = "decide"
 UPDATE_PAUSE = "pause"

@@ -103,6 +103,11 @@ class KeptRecords:
         self._bytes -= size
         return [record for record, _ in taken], size
 
+    def cut(self, count: int) -> None:
+        """Forgets all but the first ``count``: the others are on record."""
+        self._bytes -= sum(size for _, size in self._kept[count:])
+        del self._kept[count:]
+
     def put_back(self, records: Sequence[Record]) -> None:
         """Takes back what was not written."""
         sized = [(one, weight(one)) for one in records]

@@ -46,6 +46,7 @@ from worker.connections import database_url, temporal_connection
 from worker.publishing import Publishing
 from worker.reconciler import Reconciler
 from worker.sealer import keep_sealing
+from worker.segments import Segments
 from worker.workflow import DefinitionWorkflow
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ PASSED_THROUGH = (
     "definitions",  # pure, and its compiled plans are shared by all runs
     "worker.interpreter",  # pure, the same
     "worker.progress",  # pure
-    "worker.external_tasks",  # keeps no state at all
+    "worker.ahead",  # keeps no state of its own outside a run
+    "worker.envelopes",  # keeps no state at all
+    "worker.retrying",  # the same
+    "worker.external_tasks",  # the same
     "worker.temporal_host",  # keeps no state of its own outside a run
     "worker.child_runs",  # the same
     "worker.webhooks",  # the same
@@ -169,6 +173,7 @@ async def open_worker(
                 search_attributes=search_attributes,
                 liveness_timeout=settings.liveness_timeout.total_seconds(),
                 history_limit=settings.history_limit,
+                segments=settings.segments,
             )
             payloads = Payloads(open_payloads(settings.payloads))
             attempts = AttemptRunner(
@@ -184,7 +189,7 @@ async def open_worker(
                 client,
                 task_queue=settings.task_queue,
                 workflows=[DefinitionWorkflow],
-                activities=activities.all(),
+                activities=[*activities.all(), Segments(activities, filtering).segment],
                 workflow_runner=workflow_runner(sandbox=settings.sandbox),
                 identity=name,
                 max_cached_workflows=settings.max_cached_workflows,

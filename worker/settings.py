@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         le=40_000,
         description="Events in a run's history after which it continues as a new one by itself.",
     )
+    segments: bool = Field(
+        default=True,
+        description="Run local tasks that follow each other in one activity, with one write to the "
+        "record (runs that begin while it is off do each of them by itself).",
+    )
     reconcile_interval: timedelta = Field(
         default=timedelta(seconds=15),
         description="How often a worker looks for runs that have ended in Temporal without an end "

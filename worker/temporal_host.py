@@ -12,35 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import (
-    ActivityError,
-    ApplicationError,
-    FailureError,
-    is_cancelled_exception,
-)
-from temporalio.exceptions import (
-    TimeoutError as TemporalTimeoutError,
-)
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from definitions.calls import FailureDetails, TaskEnvelope
-    from definitions.durations import parse_duration
-    from definitions.errors import NEVER_RETRIED
-    from definitions.names import RECORD_ACTIVITY
-    from definitions.outputs import MAX_VALUE_BYTES, json_size
+    from definitions.calls import SegmentAnswer
+    from definitions.names import RECORD_ACTIVITY, SEGMENT_ACTIVITY
+    from definitions.outputs import json_size
     from definitions.records import ErrorInfo, RecordBatch
     from definitions.tasks import CHILD_TASK
-    from worker.external_tasks import ATTEMPT_TIMEOUTS, call_external
+    from worker.ahead import Ahead
+    from worker.envelopes import LOCAL_ATTEMPT, envelope_of, is_local
+    from worker.external_tasks import call_external
     from worker.interpreter.host import StepError
+    from worker.interpreter.retries import backoff
     from worker.kept_records import MAX_CARRIED_BYTES, MAX_KEPT_BYTES, KeptRecords
     from worker.ordered_waits import OrderedWaits
+    from worker.retrying import UNLIMITED, cause_of, retry_policy, step_error_of, timeout_info
     from worker.task_room import TaskRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from definitions.document import RetryPolicy as DocumentRetryPolicy
+    from definitions.calls import Answer, SegmentRequest
     from definitions.jsontypes import Json
     from definitions.records import InstanceRecord, Record, RunRef
     from worker.child_runs import ChildRuns
@@ -49,16 +43,15 @@ if TYPE_CHECKING:
 #: How much later than a task's own limit Temporal gives an attempt up: an attempt ends itself, and
 #: has its end on record, unless its worker is gone.
 ATTEMPT_GRACE = timedelta(seconds=5)
-#: Temporal wants some limit; a task without ``attemptTimeout`` may run as long as its worker lives.
-UNLIMITED = timedelta(days=3650)
-#: One attempt of a local task that sets no ``attemptTimeout``.
-LOCAL_ATTEMPT = timedelta(seconds=60)
 #: A run continues as a new one when its history has this many bytes.
 HISTORY_BYTES = 3 * 1024 * 1024
 #: So many activities are under way at once; Temporal refuses more than 2,000.
 MAX_PENDING = 500
 #: A write that is bigger is a local activity, whose arguments stay in the worker.
 _REMOTE_BYTES = 1536 * 1024
+
+#: A segment ends itself, and soon: this is for one whose worker hangs.
+_SEGMENT = timedelta(minutes=10)
 
 _FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
@@ -89,7 +82,12 @@ class TemporalHost:
         self._moved = False
         self._waits = OrderedWaits(self.now, self.timer)
         self._flushing = False
+        self._ahead = Ahead()
+        #: How many facts were kept when the run went on from its last answer of a segment.
+        self._mark = 0
         self.draining = False
+        #: What a segment needs that begins with this task, if there is to be one.
+        self.segment: Callable[[TaskCall], SegmentRequest | None] = lambda _: None
         self.instance_record: Callable[[], InstanceRecord] | None = None
         self.on_progress: Callable[[], None] = lambda: None
 
@@ -101,7 +99,12 @@ class TemporalHost:
     @property
     def quiescent(self) -> bool:
         """Whether no task and no write is under way: the state is then all there is."""
-        return self._under_way == 0
+        return self._under_way == 0 and not self._ahead
+
+    @property
+    def ahead(self) -> bool:
+        """Whether a segment has done what comes next."""
+        return bool(self._ahead)
 
     @property
     def overfull(self) -> bool:
@@ -111,8 +114,8 @@ class TemporalHost:
         )
 
     def now(self) -> datetime:
-        """The workflow's own time."""
-        return workflow.now()
+        """The workflow's own time, and in what a segment has done the time that it was there."""
+        return self._ahead.now(workflow.now())
 
     def timer(self, due: datetime, seq: int) -> timedelta:
         """How long the timer of an operation has to be that is due then."""
@@ -120,12 +123,21 @@ class TemporalHost:
 
     async def admit(self, may_start: Callable[[], bool], *, seq: int) -> None:
         """Returns when a new step may start; never, once the run is to continue as a new one."""
+        if self._ahead:
+            return
         await self._waits.until(lambda: may_start() and not self._drains(), None, seq=seq)
         self._moved = True
         self.on_progress()
 
     async def call(self, call: TaskCall) -> Json:
         """Runs a task as an activity, as a local one, or as a run of its own."""
+        if self._ahead:
+            answer = self._ahead.take(call)
+            if answer is not None:
+                # What was kept on the way from the answer before is on record.
+                self._kept.cut(self._mark)
+                return await self._answered(call, answer)
+            workflow.logger.error("segment_went_another_way: step %s", call.record.path)
         while True:
             await self._waits.until(self._may_call, None, seq=call.seq)
             # Of those that were let go on together, another one may have taken the last place.
@@ -144,40 +156,94 @@ class TemporalHost:
     def _may_call(self) -> bool:
         return self._pending < MAX_PENDING and not self._drains()
 
-    async def call_activity(self, call: TaskCall) -> Json:
-        """Runs a task as an activity of ours, remote or local."""
+    async def call_activity(
+        self, call: TaskCall, *, attempts_before: int = 0, due: datetime | None = None
+    ) -> Json:
+        """Runs a task as an activity of ours, remote or local; ``due``: not before that time."""
         self._under_way += 1
         carried: list[Record] = []
         try:
+            if due is not None:
+                await self._waits.until(None, due, seq=call.seq)
             if self.overfull:
                 # What travels with a task has to fit into its arguments.
                 await self.flush(main_path=call.main_path)
-            if call.spec.mode == "local" and call.main_path:
+            if is_local(call):
                 # Its arguments stay in the worker; its answer travels with the workflow task.
                 await self._room.claim(0)
                 remaining = self._remaining(call)
+                request = self.segment(call) if not attempts_before else None
+                if request is not None:
+                    answer = await self._run_segment(call, request)
+                    if answer is not None:
+                        return await self._answered(call, answer)
                 carried, _ = self._kept.take()
-                answer = await self._execute(call, carried, remaining)
-                self._room.answered(json_size(answer))
-                return answer
+                output = await self._execute(call, carried, remaining, attempts_before)
+                self._room.answered(json_size(output))
+                return output
             size = json_size(call.input)
             await self._room.claim(size + min(self._kept.bytes, MAX_KEPT_BYTES))
             remaining = self._remaining(call)
             carried, _ = self._kept.take(_REMOTE_BYTES - size)
-            return await self._execute(call, carried, remaining)
+            return await self._execute(call, carried, remaining, attempts_before)
         except FailureError as error:
             if is_cancelled_exception(error):
                 self._kept.put_back(carried)
                 raise asyncio.CancelledError from error
-            if not isinstance(_cause(error), ApplicationError):
+            if not isinstance(cause_of(error), ApplicationError):
                 # No attempt has answered, so nobody knows whether the facts were written.
                 self._kept.put_back(carried)
-            raise _step_error(error, call.retry) from error
+            raise step_error_of(error, call.retry) from error
         except asyncio.CancelledError:
             self._kept.put_back(carried)
             raise
         finally:
             self._under_way -= 1
+
+    async def _run_segment(self, call: TaskCall, request: SegmentRequest) -> Answer | None:
+        """Runs a task with what follows it, as far as that is local too, in one local activity.
+
+        Returns the task's own answer, or None where the task is still to be run.
+        """
+        carried, _ = self._kept.take()
+        request = request.model_copy(update={"now": self.now(), "records": carried})
+        try:
+            value = await workflow.execute_local_activity(
+                SEGMENT_ACTIVITY,
+                request.to_json(),
+                start_to_close_timeout=_SEGMENT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=f"{call.summary}, and what follows",
+            )
+        except FailureError as error:
+            self._kept.put_back(carried)
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            return None
+        except asyncio.CancelledError:
+            self._kept.put_back(carried)
+            raise
+        answers = SegmentAnswer.model_validate(value).answers
+        self._room.answered(json_size(value))
+        self._ahead.add(answers)
+        return self._ahead.take(call) if self._ahead else None
+
+    async def _answered(self, call: TaskCall, answer: Answer) -> Json:
+        """What a segment has answered; the next attempt where that is wanted."""
+        self._mark = len(self._kept)
+        if answer.ending == "completed":
+            return answer.output
+        if answer.ending == "failed":
+            raise StepError(answer.error or ErrorInfo(type="InternalError", message="no error"))
+        if answer.ending == "again":
+            due = answer.at + backoff(call.retry, 1)
+            return await self.call_activity(call, attempts_before=1, due=due)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        # What was told to stop is another step.
+        return await self.call_activity(call, attempts_before=1)
 
     async def call_elsewhere(self, call: TaskCall) -> Json:
         """Runs what no activity of ours runs: a child run, or another worker's task."""
@@ -191,7 +257,7 @@ class TemporalHost:
                 call,
                 remaining=remaining,
                 attempt_limit=call.attempt_timeout or UNLIMITED,
-                retry=_retry_policy(call.retry, external=True),
+                retry=retry_policy(call.retry, external=True),
                 record=self.record,
             )
         finally:
@@ -205,7 +271,7 @@ class TemporalHost:
         """
         remaining = None if call.deadline is None else call.deadline - self.now()
         if remaining is not None and remaining <= timedelta(0):
-            raise StepError(_timeout_info("the step took longer than its timeout"))
+            raise StepError(timeout_info("the step took longer than its timeout"))
         return remaining
 
     async def sleep_until(self, due: datetime, *, seq: int) -> None:
@@ -245,8 +311,8 @@ class TemporalHost:
         self._kept.add(record)
 
     def unwritten(self) -> int:
-        """How many facts are kept."""
-        return len(self._kept)
+        """How many facts are kept, those aside that came while a segment was under way."""
+        return len(self._kept) - (self._mark if self._ahead else 0)
 
     async def flush(self, *, main_path: bool, seq: int = 0, always: bool = False) -> None:
         """Writes what is kept, and the run as it stands now; the latter alone with ``always``.
@@ -330,12 +396,17 @@ class TemporalHost:
         return self.draining
 
     async def _execute(
-        self, call: TaskCall, carried: list[Record], remaining: timedelta | None
+        self,
+        call: TaskCall,
+        carried: list[Record],
+        remaining: timedelta | None,
+        attempts_before: int,
     ) -> Json:
         spec = call.spec
-        arguments: list[Any] = [call.input, self._envelope(call, carried)]
-        retry = _retry_policy(call.retry)
-        if spec.mode == "local" and call.main_path:
+        envelope = envelope_of(self._ref, call, carried, attempts_before=attempts_before)
+        arguments: list[Any] = [call.input, envelope.to_json()]
+        retry = retry_policy(call.retry, before=attempts_before)
+        if is_local(call):
             return await workflow.execute_local_activity(
                 spec.task_id,
                 args=arguments,
@@ -358,79 +429,3 @@ class TemporalHost:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=call.summary,
         )
-
-    def _envelope(self, call: TaskCall, carried: list[Record]) -> dict[str, Any]:
-        limit = call.attempt_timeout
-        if limit is None and call.spec.mode == "local" and call.main_path:
-            limit = LOCAL_ATTEMPT
-        return TaskEnvelope(
-            ref=self._ref,
-            record=call.record,
-            ended_seq=call.ended_seq,
-            final=call.final,
-            idempotency_key=call.idempotency_key,
-            attempt_timeout=limit.total_seconds() if limit is not None else None,
-            deadline=call.deadline,
-            own_heartbeats=call.heartbeat_timeout is not None,
-            output_limit=call.output_limit if call.output_limit < MAX_VALUE_BYTES else None,
-            records=carried,
-        ).to_json()
-
-
-def _retry_policy(retry: DocumentRetryPolicy, *, external: bool = False) -> RetryPolicy:
-    # Temporal reads an interval of zero as "the default", so the shortest there is stands for it.
-    delay = max(parse_duration(retry.delay), timedelta(milliseconds=1))
-    fixed = retry.strategy == "fixed"
-    longest = UNLIMITED
-    if fixed:
-        longest = delay
-    elif retry.max_delay is not None:
-        longest = max(parse_duration(retry.max_delay), timedelta(milliseconds=1))
-    # Our own activities mark what is never retried; those of other languages cannot know.
-    never = sorted(NEVER_RETRIED) if external else []
-    if external and "TimeoutError" in retry.non_retryable_errors:
-        never += ATTEMPT_TIMEOUTS
-    return RetryPolicy(
-        initial_interval=min(delay, longest),
-        backoff_coefficient=1.0 if fixed else retry.backoff_rate,
-        maximum_interval=longest,
-        maximum_attempts=retry.max_attempts,
-        non_retryable_error_types=[*retry.non_retryable_errors, *never] or None,
-    )
-
-
-def _timeout_info(message: str, attempts: int | None = None) -> ErrorInfo:
-    return ErrorInfo(type="TimeoutError", message=message, attempts=attempts)
-
-
-def _cause(error: FailureError) -> BaseException | None:
-    """Why an activity failed. What a local one failed with may come as it is, not wrapped."""
-    return error.cause if isinstance(error, ActivityError) else error
-
-
-def _step_error(error: FailureError, retry: DocumentRetryPolicy) -> StepError:
-    """A failed activity as the error of its step."""
-    cause = _cause(error)
-    if isinstance(cause, ApplicationError):
-        given = cause.details[0] if cause.details else None
-        known = FailureDetails()
-        if isinstance(given, dict):
-            known = FailureDetails.model_validate(given)
-        return StepError(
-            ErrorInfo(
-                type=cause.type or "ApplicationError",
-                code=known.code,
-                message=cause.message,
-                details=known.details,
-                # Without its own word (its worker went away), one is all that is certain.
-                attempts=known.attempt or 1,
-            )
-        )
-    if isinstance(cause, TemporalTimeoutError):
-        state = error.retry_state if isinstance(error, ActivityError) else None
-        spent = state is not None and state.name == "MAXIMUM_ATTEMPTS_REACHED"
-        kind = cause.type.name.lower().replace("_", " ") if cause.type is not None else "its"
-        message = f"the task did not answer within the {kind} timeout"
-        return StepError(_timeout_info(message, retry.max_attempts if spent else 1))
-    kind = type(cause).__name__ if cause is not None else "ActivityError"
-    return StepError(ErrorInfo(type=kind, message=str(cause or error)))

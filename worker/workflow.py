@@ -40,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from definitions.statuses import InstanceStatus
     from definitions.ui import UiAnswer, UiRequest
     from worker.child_runs import ChildRuns, read_memo
+    from worker.envelopes import segment_request
     from worker.handing_on import hand_on, take_up
     from worker.interpreter.begin import new_state
     from worker.interpreter.events import EventMessage
@@ -302,6 +303,7 @@ class DefinitionWorkflow:
         )
         interpreter = Interpreter(plan, state, host)
         host.instance_record = interpreter.instance_record
+        host.segment = lambda call: segment_request(resolved, state, call)
         host.on_progress = self._show_progress
         self._plan, self._host, self._interpreter = plan, host, interpreter
         self._resolved = resolved

@@ -28,13 +28,18 @@ _SELDOM = 64 * 1024
 class StateBudget:
     """Counts what is added to a state, and looks closely when that could be too much."""
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, room: int = 0) -> None:
         self._state = state
-        self._room = 0
+        self._room = room
         self._counted = _SELDOM
         if state.seq == 0 and not state.main.steps:
             begun = 2 * json_size(state.input) + json_size(state.variables)
             self._room = MAX_STATE_BYTES - _STATE_ITSELF - begun
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be added at least, as far as was looked."""
+        return max(0, self._room)
 
     def spend(self, size: int, what: str, *, leaving: Frame | None = None) -> None:
         """Counts ``size`` bytes that were added. ``leaving``: a frame whose step is at its end.

@@ -61,6 +61,8 @@ class TaskCall:
     ``seq`` is the operation's. ``record`` is the step as it stands when the task begins,
     ``ended_seq`` the order of its end.
     ``output_limit`` is how many bytes of output the run has room for.
+    ``chains``: it stands alone on the main path, and what may follow is as quick. ``room`` is how
+    many bytes may still be added to the run's state.
     ``final``: when the task ends well, so does the step, and its output needs no more work; the
     host may then record the step as completed by itself. ``main_path`` is False in branches, items
     and rollbacks, where several calls can be under way at once.
@@ -80,10 +82,17 @@ class TaskCall:
     ended_seq: int
     final: bool
     main_path: bool
+    chains: bool = False
+    room: int = 0
 
 
 class Host(Protocol):
     """The operations that a run consists of."""
+
+    @property
+    def ahead(self) -> bool:
+        """Whether what comes next was done already: nothing may keep the run from going there."""
+        ...
 
     def now(self) -> datetime:
         """The run's own time, UTC. The same on replay."""

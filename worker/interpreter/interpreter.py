@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 class Interpreter:
     """One run. ``run`` may be called on a new state, or on one that was taken up again."""
 
-    def __init__(self, plan: Plan, state: RunState, host: Host) -> None:
+    def __init__(self, plan: Plan, state: RunState, host: Host, *, room: int = 0) -> None:
         self._plan = plan
         self._host = host
         self.state = state
         self._chronicle = Chronicle(plan, state, host)
         inline = InlineTasks(state, host)
-        self._runner = StepRunner(state, host, self._chronicle, inline)
+        self._runner = StepRunner(state, host, self._chronicle, inline, room=room)
         self._rollback = Rollback(plan, state, host, inline)
         self._scope = Scope()
         self._main: asyncio.Task[Json] | None = None

@@ -7,7 +7,7 @@ once for each content and shared by all runs of a worker.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_RETRY = RetryPolicy()
 #: ``core.fail``, the waits and child runs are not tried again by themselves.
 SINGLE_ATTEMPT = RetryPolicy.model_validate({"maxAttempts": 1})
+#: What is over at once without any task.
+_AT_ONCE = frozenset({"core.noop", "core.set", "core.publish"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class PlannedTask:
 class PlannedStep(PlannedTask):
     """A step, ready to run.
 
-    ``following`` is the next one in its list, ``position`` counts from 1.
+    ``following`` is the next one in its list, ``position`` counts from 1. ``chains``: its task is
+    local, and so may be what comes right after it.
     """
 
     name: str | None = None
@@ -77,6 +80,14 @@ class PlannedStep(PlannedTask):
     on_failure: OnFailure | None = None
     compensation: PlannedTask | None = None
     position: int | None = None
+    chains: bool = False
+
+    @property
+    def quick(self) -> bool:
+        """Whether it is over at once: a local task by itself, or what needs no task at all."""
+        if self.branches or self.items is not None or self.timeout is not None:
+            return False
+        return self.spec.mode == "local" or self.spec.task_id in _AT_ONCE
 
     @property
     def summary(self) -> str:
@@ -150,7 +161,15 @@ def _plan_list(
         following = steps[index + 1].step_id if index + 1 < len(steps) else None
         position = index + 1 if top_level else None
         planned[step.step_id] = _plan_step(step, following, position, catalogue, names)
-    return PlannedList(first=steps[0].step_id, steps=planned)
+    chained = {name: replace(one, chains=_chains(one, planned)) for name, one in planned.items()}
+    return PlannedList(first=steps[0].step_id, steps=chained)
+
+
+def _chains(step: PlannedStep, steps: Mapping[str, PlannedStep]) -> bool:
+    if not step.quick or step.inline:
+        return False
+    targets = [one.target for one in step.next] if step.next is not None else [step.following]
+    return any(target is not None and steps[target].quick for target in targets)
 
 
 def _plan_step(

@@ -220,6 +220,20 @@ def load_state(value: dict[str, Any]) -> RunState:
     return _ADAPTER.validate_python(value)
 
 
+def state_text(state: RunState, *, seq: int) -> str:
+    """The state as JSON text, as if its order of things were at ``seq``."""
+    kept, state.seq = state.seq, seq
+    try:
+        return _ADAPTER.dump_json(state).decode()
+    finally:
+        state.seq = kept
+
+
+def read_state(text: str) -> RunState:
+    """The state from what ``state_text`` gave."""
+    return _ADAPTER.validate_json(text)
+
+
 def step_view(
     status: StepStatus,
     *,

@@ -44,12 +44,18 @@ class StepRunner:
     """Walks lists of steps for one run."""
 
     def __init__(
-        self, state: RunState, host: Host, chronicle: Chronicle, inline: InlineTasks
+        self,
+        state: RunState,
+        host: Host,
+        chronicle: Chronicle,
+        inline: InlineTasks,
+        *,
+        room: int = 0,
     ) -> None:
         self._state = state
         self._host = host
         self._chronicle = chronicle
-        self._budget = StateBudget(state)
+        self._budget = StateBudget(state, room)
         self._work = StepWork(state, host, chronicle, inline, budget=self._budget, walk=self.walk)
 
     async def walk(self, lane: Lane) -> Json:
@@ -60,7 +66,7 @@ class StepRunner:
         """
         frame = lane.frame
         while frame.position is not None:
-            lane.scope.check()
+            self._check(lane)
             frame.position = await self._step(lane, lane.planned.steps[frame.position])
         frame.ended = True
         return frame.result
@@ -95,6 +101,11 @@ class StepRunner:
             raise
         return self._ended(lane, step, active, StepStatus.COMPLETED, wrapped=wrapped)
 
+    def _check(self, lane: Lane) -> None:
+        """Stops where the work was told to, but not before what was done already."""
+        if not self._host.ahead:
+            lane.scope.check()
+
     async def _enter(self, lane: Lane, step: PlannedStep) -> ActiveStep:
         state, host = self._state, self._host
         if host.unwritten() >= MAX_UNWRITTEN:
@@ -102,7 +113,7 @@ class StepRunner:
         lane.frame.turn = lane.frame.turn or state.next_seq()
         await host.admit(lambda: not state.paused, seq=lane.frame.turn)
         lane.frame.turn = 0
-        lane.scope.check()
+        self._check(lane)
         path = f"{lane.frame.prefix}{step.step_id}"
         iteration = state.iterations.get(path, 0) + 1
         if iteration > MAX_ITERATIONS:

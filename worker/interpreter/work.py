@@ -331,6 +331,8 @@ class StepWork:
             ended_seq=self._state.next_seq(),
             final=final,
             main_path=lane.is_main and unit.index is None,
+            chains=lane.is_main and step.chains,
+            room=self._budget.room,
         )
 
     async def _announce(

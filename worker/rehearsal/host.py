@@ -93,6 +93,9 @@ class Operation:
 class RehearsalHost:
     """Implements ``worker.interpreter.host.Host`` for one run, over all its restarts."""
 
+    #: Everything is done when the run comes to it.
+    ahead = False
+
     def __init__(
         self,
         plan: Plan,
