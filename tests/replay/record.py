@@ -190,6 +190,30 @@ async def local(stack: Stack) -> Handle:
     return await stack.start(document)
 
 
+async def segments(stack: Stack) -> Handle:
+    """Local tasks in a row, which are one activity, as often as something comes in between."""
+    document = named(
+        "segments",
+        step("one", "test.echo-local", input={"n": "${data.n + 1}"}),
+        step("set", "core.set", input={"round": "${variables.round + 1}"}),
+        step(
+            "two",
+            "test.echo-local",
+            input={"n": "${data.n * 2}"},
+            next=[{"nextStepId": "set", "condition": "variables.round < 3"}, {"nextStepId": "bad"}],
+        ),
+        step("bad", "test.fail-local", input={"times": 1, "then": {}}, retryPolicy=retry(3)),
+        step("three", "test.echo-local", input={"n": "${data.n}"}),
+        step("gone", "test.fail-local", retryPolicy=retry(1), onFailure={"action": "continue"}),
+        step("remote", "test.echo", input={"n": "${data.n}"}),
+        step("four", "test.echo-local"),
+        step("five", "test.echo-local"),
+        variables={"round": 0},
+        timeout="PT1H",
+    )
+    return await stack.start(document, {"n": 1})
+
+
 async def cancelled(stack: Stack) -> Handle:
     """A run that is cancelled while it waits, and rolled back."""
     document = named(
@@ -252,7 +276,18 @@ async def flows(stack: Stack) -> Handle:
 
 RUNS: dict[str, Callable[[Stack], Awaitable[Handle]]] = {
     run.__name__: run
-    for run in (plain, branches, failures, people, continued, refused, local, cancelled, flows)
+    for run in (
+        plain,
+        branches,
+        failures,
+        people,
+        continued,
+        refused,
+        local,
+        segments,
+        cancelled,
+        flows,
+    )
 }
 
 

@@ -175,6 +175,11 @@ async def through_gate(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+@task("test.gate-local", mode="local")
+async def through_gate_local(given: dict[str, Any]) -> dict[str, Any]:
+    return await through_gate(given)
+
+
 @task("test.stuck")
 async def stuck(given: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Hangs for so many attempts, silently, then answers."""
