@@ -1,4 +1,4 @@
-"""The published examples of the event envelope run as they stand (`workflow_events_examples.md`).
+"""The published examples of the event envelope run as they stand (`workflow_events_examples.txt`).
 
 Two of them leave something out, written as ``...``; it is put in, and nothing else is changed.
 """
@@ -24,7 +24,7 @@ from workflow_events.schema_utils import generate_json_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FILE = Path(__file__).with_name("workflow_events_examples.md")
+_FILE = Path(__file__).with_name("workflow_events_examples.txt")
 _BLOCKS = re.findall(r"^```python\n(.*?)\n```$", _FILE.read_text(), re.MULTILINE | re.DOTALL)
 _SHORT_JSON = '{"event_id":"...","event_type":"workflow.completed",...}'
 _SHORT_CALL = "WorkflowEvent(\n    ...,\n"
