@@ -120,7 +120,7 @@ def test_serialized_it_has_strings(examples: list[Ran]) -> None:
     assert list(dumped)[:3] == told
     assert {type(dumped[name]) for name in (*told, "source")} == {str}
     assert str(UUID(dumped["event_id"])) == dumped["event_id"]
-    assert datetime.fromisoformat(dumped["timestamp"])
+    assert datetime.fromisoformat(dumped["timestamp"]).tzinfo is not None
     text = the(examples, "# Returns: '{").names["json_str"]
     assert text.startswith(f'{{"event_id":"{dumped["event_id"]}","event_type":"workflow.completed"')
 
