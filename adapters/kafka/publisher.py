@@ -163,5 +163,6 @@ class KafkaPublisher:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+    # Most of Kafka's own errors have their names in their texts.
+    name, text = type(error).__name__, " ".join(str(error).split())
+    return (text if name in text else f"{name}: {text}" if text else name)[:300]

@@ -114,10 +114,10 @@ _OUTBOX_PAGE = """
 SELECT id, event_id, instance_id, execution_id, seq, event_type, envelope, occurred_at,
     published_at, path, recorded_at, dead_at, error
 FROM outbox_events
-WHERE org_id = %(org)s AND (recorded_at, id) > (%(since)s, %(after)s)
+WHERE org_id = %(org)s AND (recorded_at, seq, id) > (%(since)s, %(seq)s, %(id)s)
     AND (%(types)s::text[] IS NULL OR event_type = ANY(%(types)s))
     AND (%(execution)s::text IS NULL OR execution_id = %(execution)s)
-ORDER BY recorded_at, id
+ORDER BY recorded_at, seq, id
 LIMIT %(limit)s
 """
 _OUTBOX_BEGIN = """
@@ -303,19 +303,21 @@ class PostgresReader:
         org_id: UUID,
         *,
         since: datetime,
-        after: int = 0,
+        after: tuple[int, int] = (-1, -1),
         types: Sequence[str] | None = None,
         execution_id: str | None = None,
         limit: int = 500,
     ) -> Sequence[OutboxView]:
         """Events of all runs by the time of their transactions, which is not that of its commit.
 
+        Those of one transaction come in the order of their runs.
+
         Whoever wants all of them looks again at what is a little older than the newest.
 
         Args:
             org_id: Whose.
             since: Recorded at this time or later.
-            after: Of those recorded at ``since``, the ones with a higher ``id``.
+            after: Of those recorded at ``since``, the ones with a higher ``seq`` and ``id``.
             types: Only these.
             execution_id: Only of the runs of this name.
             limit: How many.
@@ -323,7 +325,8 @@ class PostgresReader:
         values = {
             "org": org_id,
             "since": since,
-            "after": after,
+            "seq": after[0],
+            "id": after[1],
             "types": list(types) if types else None,
             "execution": execution_id,
             "limit": limit,

@@ -21,6 +21,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from definitions.errors import (
     ConflictError,
     InvalidDocumentError,
@@ -34,6 +36,9 @@ from definitions.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+#: Violations that an error tells as text; ``violations`` has all.
+_TOLD = 10
 
 
 class ProviderError(SteploomError):
@@ -95,6 +100,14 @@ class SpecError(InvalidInputError, ProviderError, ValueError):
         message = f"{what}: {first.pointer or '/'}: {first.message}{more}"
         super().__init__(message, problems=list(violations), hint=hint)
         self.violations = list(violations)
+        self._what = what
+
+    @override
+    def __str__(self) -> str:
+        """What is unusable, with the violations: each once, and not a whole page of them."""
+        told = [f"{one.pointer or '/'}: {one.message}" for one in self.violations[:_TOLD]]
+        more = len(self.violations) - len(told)
+        return f"{self._what}: {'; '.join(told)}{f' (and {more} more)' if more else ''}"
 
 
 @contextmanager

@@ -56,7 +56,9 @@ def size(text: str) -> int:
 def check_text(text: str, most: int, *, required: bool = False) -> list[Violation]:
     """A text of at most so many bytes that can be stored; ``required``: and of at least one."""
     if required and not text:
-        return [Violation(pointer="", code="required", message="must not be empty")]
+        return [
+            Violation(pointer="", code="required", message="must not be empty", limit=1, size=0)
+        ]
     if (found := size(text)) > most:
         return [too_large(found, most)]
     try:
@@ -69,7 +71,11 @@ def check_text(text: str, most: int, *, required: bool = False) -> list[Violatio
 def check_pattern(text: str, pattern: str, most: int) -> list[Violation]:
     """A name of at most so many bytes that matches a pattern as a whole."""
     if not text:
-        return [Violation(pointer="", code="required", message="must not be empty", limit=pattern)]
+        return [
+            Violation(
+                pointer="", code="required", message="must not be empty", limit=pattern, size=0
+            )
+        ]
     found: list[Violation] = []
     if (length := size(text)) > most:
         found.append(too_large(length, most))

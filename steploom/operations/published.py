@@ -57,7 +57,7 @@ async def tail(
     seen: dict[UUID, datetime] = {}
     while True:
         latest = start
-        moment, after = start, -1
+        moment, after = start, (-1, -1)
         while True:
             page = await reader.outbox_page(
                 org_id,
@@ -76,7 +76,8 @@ async def tail(
                         yield event
             if len(page) < _PAGE:
                 break
-            moment, after = page[-1].recorded_at or moment, page[-1].id
+            moment = page[-1].recorded_at or moment
+            after = (page[-1].seq, page[-1].id)
         if not follow:
             return
         silent = False

@@ -149,11 +149,26 @@ async def test_a_whole_execution_is_tried_again(aws: str) -> None:
         status = await suite.ended(provider, await suite.started(provider, failing))
         assert status.error is not None
         assert (status.error.code, status.error.failed_at) == ("GatewayError", "Charge")
+        assert status.error.cause == status.error.message == "bad gateway"
         states = [event.details.get("state") for event in status.history]
         assert states.count("Charge") == 3
         fine = await created(provider, machine("succeeds"), retry_policy=policy)
         execution = await suite.started(provider, fine, input={"a": 1})
         assert (await suite.ended(provider, execution)).output == {"a": 1}
+
+
+async def test_a_cause_that_a_function_wrote_has_the_message_in_it(aws: str) -> None:
+    """As AWS Lambda writes it; the whole of it stays the cause."""
+    assert aws
+    suite = TestStepFunctions()
+    cause = '{"errorMessage": "no such tenant", "errorType": "KeyError"}'
+    failing = machine("fails")
+    failing["States"]["Charge"]["Cause"] = cause
+    async with open_provider(context()) as provider:
+        workflow_id = await created(provider, failing)
+        status = await suite.ended(provider, await suite.started(provider, workflow_id))
+    assert status.error is not None
+    assert (status.error.message, status.error.cause) == ("no such tenant", cause)
 
 
 async def test_an_array_is_an_input(aws: str) -> None:

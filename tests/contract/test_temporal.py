@@ -134,6 +134,21 @@ async def test_what_temporal_knows_needs_no_record(stack: Stack) -> None:
     assert [event.type for event in status.history] == ["ExecutionStarted", "ExecutionFailed"]
 
 
+async def test_temporal_is_believed_before_the_record(stack: Stack) -> None:
+    """A run that is on record as running, and was terminated, has failed at once."""
+    provider, suite = await provider_for(stack), Documents()
+    workflow_id = await created(provider, document("waits"))
+    execution = await suite.started(provider, workflow_id)
+    await suite.running(provider, execution)
+    await stack.client.get_workflow_handle(execution).terminate(reason="enough")
+    status = await provider.status(execution, history=True)
+    assert status.state is ExecutionState.FAILED
+    assert status.error is not None
+    assert status.error.code == "WorkflowTerminated"
+    kinds = [event.type for event in status.history]
+    assert (kinds[:2], kinds[-1]) == (["ExecutionStarted", "StateEntered"], "ExecutionFailed")
+
+
 async def test_what_temporal_has_forgotten_is_on_record(stack: Stack) -> None:
     """Status, history and the name of an execution outlive Temporal's retention."""
     provider, suite = await provider_for(stack), Documents()
@@ -197,7 +212,8 @@ async def test_a_spec_completes_its_document(stack: Stack) -> None:
     """Id, name, description and timeout; where both have one, they agree or are refused."""
     provider, suite = await provider_for(stack), Documents()
     spec = suite.spec("succeeds", description="Why", timeout="90m")
-    await provider.create(spec)
+    made = await provider.create(spec)
+    assert made.resource_ids == {"namespace": "default", "workflow_type": "DefinitionWorkflow"}
     stored = await stack.store.get(DEFAULT, spec.workflow_id, None)
     named = ("workflowId", "name", "description", "timeout")
     assert [stored.document[name] for name in named] == [

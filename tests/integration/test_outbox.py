@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adapters.postgres.database import Database
     from adapters.postgres.outbox import Claim
     from definitions.records import RunRef
+    from definitions.views import OutboxView
 
 ACME = org_id("acme")
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -251,6 +252,45 @@ async def test_the_tail_has_the_latest_and_what_is_asked_for(
     ]
     assert len(await _collect(database, since=LONG_AGO)) == 7
     assert await _collect(database, since=datetime.now(UTC) + timedelta(hours=1)) == []
+
+
+async def test_the_tail_keeps_the_order_of_a_run(
+    recorder: AnnouncingRecorder, database: Database
+) -> None:
+    """Also of what one transaction has brought, and from one page to the next."""
+    ref = run_ref()
+    await recorder.write(started(ref))
+    late = [published(ref, seq, f"told.{seq}") for seq in (5, 2, 4, 1, 3)]
+    await recorder.write(facts(ref, *late, flush(6, InstanceStatus.COMPLETED)))
+    expected = ["workflow.triggered", *(f"told.{n}" for n in range(1, 6)), "workflow.completed"]
+    assert await _collect(database) == expected
+    seen: list[OutboxView] = []
+    since, after = LONG_AGO, (-1, -1)
+    while page := await PostgresReader(database).outbox_page(
+        DEFAULT, since=since, after=after, limit=2
+    ):
+        seen += page
+        since, after = page[-1].recorded_at or since, (page[-1].seq, page[-1].id)
+    assert [one.event_type for one in seen] == expected
+
+
+async def test_events_are_written_with_what_they_tell_of(
+    recorder: AnnouncingRecorder, database_url: str
+) -> None:
+    """In one transaction: the beginning, an event of a step with the run, and the end."""
+    instance = "SELECT xmin::text AS written FROM workflow_instances"
+    event = "SELECT xmin::text AS written FROM outbox_events WHERE event_type = %s"
+    ref = run_ref()
+    await recorder.write(started(ref))
+    begun = as_administrator(database_url, event, "workflow.triggered")
+    assert as_administrator(database_url, instance) == begun
+    await recorder.write(facts(ref, published(ref, 1, "told"), flush(2)))
+    told = as_administrator(database_url, event, "told")
+    assert as_administrator(database_url, instance) == told
+    await recorder.write(facts(ref, flush(3, InstanceStatus.COMPLETED)))
+    ended = as_administrator(database_url, event, "workflow.completed")
+    assert as_administrator(database_url, instance) == ended
+    assert len({row["written"] for row in (*begun, *told, *ended)}) == 3
 
 
 async def test_a_follower_misses_nothing_that_is_committed_late(

@@ -74,6 +74,12 @@ def test_all_packages_come_from_one_place() -> None:
     assert len(homes) == 1
 
 
+def test_every_package_is_typed() -> None:
+    """A checker believes the annotations of whoever says that there are some."""
+    missing = [name for name in _packages() if not (ROOT / name / "py.typed").is_file()]
+    assert missing == []
+
+
 def test_every_init_is_a_docstring_only() -> None:
     """An __init__ runs again inside the workflow sandbox, and hides what depends on what."""
     for file in _files():

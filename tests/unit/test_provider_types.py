@@ -246,9 +246,29 @@ def test_everything_wrong_is_said_at_once() -> None:
         ("/retry_policy/max_interval", "type", None, "number"),
         (f"/tags/{'k' * 129}", "too_large", 128, 129),
         ("/tags/a", "too_large", 128, 129),
-        ("/tags/", "required", None, None),
+        ("/tags/", "required", 1, 0),
         ("/surprise", "unknown", None, None),
     ]
+
+
+def test_what_is_empty_is_told_with_its_size() -> None:
+    """Against the pattern, or the one byte that there has to be."""
+    pattern = limits.WORKFLOW_ID_PATTERN
+    assert refused(spec(workflow_id="", provider_type="", name="")) == [
+        ("/workflow_id", "required", pattern, 0),
+        ("/provider_type", "required", 1, 0),
+        ("/name", "required", 1, 0),
+    ]
+
+
+def test_as_text_each_violation_is_told_once() -> None:
+    """And no more than ten of them."""
+    with pytest.raises(SpecError) as caught:
+        WorkflowSpec.parse(spec(name="", tags={str(n): "x" * 129 for n in range(12)}))
+    text = str(caught.value)
+    assert text.startswith("an unusable WorkflowSpec: /name: must not be empty; /tags/0: has 129")
+    assert text.count("/name") == 1
+    assert text.endswith("/tags/8: has 129 bytes, at most 128 are allowed (and 3 more)")
 
 
 def test_a_value_made_in_code_is_held_to_the_same() -> None:
