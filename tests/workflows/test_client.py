@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from definitions.references import KEY
 from steploom import (
     AsyncClient,
     Client,
@@ -255,6 +257,24 @@ async def test_what_cannot_be_started(stack: Stack, database: bool) -> None:
         assert execution.id == name
         with pytest.raises(ConflictError):
             await client.start(definition=FAILING, id=name)
+
+
+async def test_the_reserved_member_is_refused_before_anything_happens(
+    stack: Stack, database: bool
+) -> None:
+    """In an input, and in an event's data: nothing is started, nothing is sent."""
+    forged = {"deep": [{KEY: {"sha256": "0" * 64, "size": 5}}]}
+    name = f"named-{uuid4().hex}"
+    async with client_of(stack, database=database) as client:
+        with pytest.raises(InvalidInputError, match=f"{re.escape(KEY)} at /deep/0, which is"):
+            await client.start(definition=WAITING, input=forged, id=name)
+        with pytest.raises(NotFoundError):
+            await client.get(name).status()
+        execution = await client.start(definition=WAITING)
+        with pytest.raises(InvalidInputError, match="reserved; nothing was sent"):
+            await execution.send("go", forged)
+        await execution.send("go", {"n": 1})
+        await execution.result(PATIENCE)
 
 
 async def test_an_id_that_is_taken(stack: Stack, database: bool) -> None:
