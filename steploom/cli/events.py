@@ -126,8 +126,8 @@ def _without_kafka(retention: timedelta) -> str:
     from definitions.durations import format_duration  # noqa: PLC0415
 
     return (
-        "No Kafka is configured here (STEPLOOM_KAFKA_BOOTSTRAP_SERVERS is not set). Unless a relay "
-        "with other settings sends them, waiting events stay where they are, and are removed after "
+        "No Kafka is configured here (STEPLOOM_KAFKA_BOOTSTRAP_SERVERS is not set). Where the "
+        "workers have none either, nothing sends the events that wait: they are kept for "
         f"{format_duration(retention)} (STEPLOOM_OUTBOX_RETENTION)."
     )
 

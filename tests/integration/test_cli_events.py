@@ -80,7 +80,7 @@ async def test_it_is_said_that_nothing_sends_what_waits(recorded: None, database
             database_url, "tail", "--output", output, STEPLOOM_OUTBOX_RETENTION="P3D"
         )
         assert done.stderr.count(told) == 1
-        assert "removed after P3D (STEPLOOM_OUTBOX_RETENTION)" in done.stderr
+        assert "kept for P3D (STEPLOOM_OUTBOX_RETENTION)" in done.stderr
         assert told not in done.stdout
     for arguments, settings in (
         ((), {"STEPLOOM_KAFKA_BOOTSTRAP_SERVERS": "kafka.example.com:9092"}),

@@ -123,7 +123,7 @@ def test_the_components_are_those_of_the_case() -> None:
     [case] = page_cases(page)
     state = rehearse(case).state
     assert state is not None
-    state.execution_id = "refund-1"
+    state.execution_id = "refund-panel-1"
     user = UiUser(permissions=["see-payments"])
     answer = ui_answer(make_plan(case.definition, {}), state, user).to_json()
     assert answer in [json.loads(one.text) for one in blocks("json", "") if one.page == page]
