@@ -85,6 +85,38 @@ class HttpSender:
         return _checked(request, response, body)
 
 
+def check_link_local(host: str, allow: Iterable[str] = ()) -> None:
+    """Refuses a host that is a link-local address as it is written, as every request would be.
+
+    Cloud providers serve credentials at such addresses. Nothing is looked up, and what other
+    private addresses may be reached is known where requests are sent.
+
+    Args:
+        host: Of a URL: a name or an address.
+        allow: As of ``http_task``.
+
+    Raises:
+        TaskError: ``HttpError`` with the code ``forbidden-address``.
+    """
+    address = host.partition("%")[0]
+    try:
+        # Also reads what is no usual notation, such as 2852039166.
+        found = socket.getaddrinfo(address, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return
+    ip = _plain(str(found[0][4][0]))
+    if ip.is_link_local:
+        _Guard(allow).check(host, str(ip))
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address without its zone, and the IPv4 address in a mapped one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip
+
+
 class _Guard:
     """Which addresses may be reached."""
 
@@ -113,13 +145,16 @@ class _Guard:
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if host.lower() not in self._hosts:
             for address in addresses:
-                self._check(host, address)
+                self.check(host, address)
         return addresses
 
-    def _check(self, host: str, address: str) -> None:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
+    def check(self, host: str, address: str) -> None:
+        """Returns where this address of a host may be reached, whatever the host's name.
+
+        Raises:
+            TaskError: It is out of bounds.
+        """
+        ip = _plain(address)
         if any(ip in network for network in self._networks):
             return
         if not ip.is_global or ip.is_multicast:

@@ -20,6 +20,7 @@ from definitions.expressions import TRIGGER_NAMES
 from definitions.identity import inbound_event_id
 from definitions.jsongate import JsonGateError, check, loads
 from definitions.triggers import wrong_type
+from definitions.wording import misfit_words
 from workflow_events import WorkflowEvent
 
 if TYPE_CHECKING:
@@ -244,5 +245,5 @@ def _identity(source: str, given: str) -> UUID:
 
 
 def _sentences(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:10])
+    found = error.errors(include_url=False)[:10]
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {misfit_words(one)}" for one in found)

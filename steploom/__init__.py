@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from definitions.views import InstanceView as InstanceView
     from definitions.views import StepView as StepView
     from steploom.client.client import AsyncClient as AsyncClient
+    from steploom.client.errors import ClientClosedError as ClientClosedError
     from steploom.client.errors import ExecutionCancelledError as ExecutionCancelledError
     from steploom.client.errors import ExecutionEndedError as ExecutionEndedError
     from steploom.client.errors import ExecutionFailedError as ExecutionFailedError
@@ -57,6 +58,7 @@ _NAMES = {
     "definitions.views": ["InstanceView", "StepView"],
     "steploom.client.client": ["AsyncClient"],
     "steploom.client.errors": [
+        "ClientClosedError",
         "ExecutionCancelledError",
         "ExecutionEndedError",
         "ExecutionFailedError",
@@ -76,6 +78,7 @@ __all__ = [
     "AuditEventError",
     "Change",
     "Client",
+    "ClientClosedError",
     "ConflictError",
     "Execution",
     "ExecutionCancelledError",

@@ -51,9 +51,12 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
+        from definitions.wording import misfit_words  # noqa: PLC0415 (heavy, as all of these)
+
         wrong = "; ".join(
-            f"STEPLOOM_{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
-            for one in error.errors(include_url=False, include_input=False)
+            f"STEPLOOM_{'_'.join(str(part) for part in one['loc']).upper()}: "
+            + misfit_words(one, found=False)
+            for one in error.errors(include_url=False)
         )
         raise InvalidInputError(
             f"the environment has unusable settings: {wrong}",

@@ -61,9 +61,32 @@ def _load() -> Any:
                 return jmespath.search(expression, value)
             except JMESPathError as error:
                 raise ValueError(str(error)) from None
-        return jsonatapy.compile(expression).evaluate(value)
+        compiled = jsonatapy.compile(expression)
+        result = compiled.evaluate(value)
+        # The library gives null for a function, and "" for it where it writes JSON by itself. The
+        # two together tell it from a null, or a text, that is meant.
+        if _has_null(result) and _differs(
+            result, json.loads(compiled.evaluate_json(json.dumps(value)))
+        ):
+            raise ValueError("its result is a function, or has one in it, which is no JSON")
+        return result
 
     return evaluate
+
+
+def _has_null(result: Any) -> bool:
+    if isinstance(result, dict):
+        return any(map(_has_null, result.values()))
+    return result is None or (isinstance(result, list) and any(map(_has_null, result)))
+
+
+def _differs(result: Any, written: Any) -> bool:
+    """Whether a text is written anywhere in the place of a null."""
+    if isinstance(result, dict) and isinstance(written, dict):
+        return any(_differs(member, written.get(name)) for name, member in result.items())
+    if isinstance(result, list) and isinstance(written, list):
+        return any(map(_differs, result, written))
+    return result is None and written == ""
 
 
 def _answer(evaluate: Any, request: bytes, largest: int) -> tuple[bytes, bool]:

@@ -32,6 +32,10 @@ class GoDurationError(ValueError):
     """A text that is no such duration, or one beyond 292 years. The message is one sentence."""
 
 
+class GoDurationTooLongError(GoDurationError):
+    """A duration beyond 292 years."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class GoDuration:
     """A length of time. Two are equal that are equally long, whatever their texts.
@@ -49,7 +53,7 @@ class GoDuration:
         """Reads what Go's ``time.ParseDuration`` reads.
 
         Raises:
-            GoDurationError: It is none, or too long.
+            GoDurationError: It is none, or (``GoDurationTooLongError``) too long.
         """
         return cls(_parse(text), text)
 
@@ -158,7 +162,9 @@ def _wrong(text: str) -> GoDurationError:
 
 
 def _too_long(text: str) -> GoDurationError:
-    return GoDurationError(f"{text!r:.80} is longer than 292 years, the most that is counted")
+    return GoDurationTooLongError(
+        f"{text!r:.80} is longer than 292 years, the most that is counted"
+    )
 
 
 def format_go_duration(nanoseconds: int) -> str:

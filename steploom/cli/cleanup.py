@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def cleanup(
     *,
     archive: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="DIR", help="Write each execution to a file here before it goes."),
     ] = None,
     older_than: Annotated[
@@ -50,6 +50,7 @@ def cleanup(
     Executions that run are never removed, nor are audit events.
     """
     kept_for = _duration(older_than)
+    directory = _directory(archive)
 
     async def work(settings: Settings, database: Database) -> Cleaned:
         from adapters.payloads.opening import open_payloads  # noqa: PLC0415 (heavy, as all here)
@@ -63,7 +64,7 @@ def cleanup(
             database=database,
             payloads=open_payloads(settings.payloads),
             redactor=make_redactor(settings.redact_keys),
-            archive=Archive(archive.absolute()) if archive is not None else None,
+            archive=Archive(directory.absolute()) if directory is not None else None,
             older_than=kept_for,
             now=datetime.now(UTC),
             dry_run=dry_run,
@@ -72,7 +73,7 @@ def cleanup(
         return await cleaning.run([await store.find_org(org)] if org else await store.list_orgs())
 
     done: Cleaned = _with_database(work)
-    Output(output).result(done.to_json(), lambda: _sentences(done, archive))
+    Output(output).result(done.to_json(), lambda: _sentences(done, directory))
 
 
 def get_payload(
@@ -113,6 +114,18 @@ def get_payload(
             f"{file} cannot be written: {error.strerror}", hint="choose another --file"
         ) from None
     notice(f"Wrote it to {file}.")
+
+
+def _directory(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    # As a path an empty text is the current folder: most likely a variable that was not set.
+    if not text.strip():
+        raise InvalidInputError(
+            "--archive is empty: it names no directory",
+            hint="name one, such as --archive archive; the current folder is .",
+        )
+    return Path(text)
 
 
 def _duration(text: str | None) -> str | None:

@@ -157,12 +157,25 @@ def _usage_facts(error: typer.TyperException) -> dict[str, Any]:
     path = context.command_path if context is not None else "steploom"
     # A group without a command has its help as its message, and that is shown already.
     message = error.format_message().strip() or "name a command"
+    if (cause := error.__cause__) is not None and (ours := _of_pydantic(cause)) is not None:
+        message = message.removesuffix(error.message) + ours
     return {
         "type": "UsageError",
         "message": message[:1].lower() + message[1:].rstrip("."),
         "hint": f"`{path} --help` shows how it is used",
         "exitCode": error.exit_code,
     }
+
+
+def _of_pydantic(cause: BaseException) -> str | None:
+    """What keeps the value of an option from being one, where typer had pydantic read it."""
+    from pydantic import ValidationError  # noqa: PLC0415 (heavy, and no usual end of a command)
+
+    from definitions.wording import misfit_words  # noqa: PLC0415
+
+    if not isinstance(cause, ValidationError):
+        return None
+    return "; ".join(misfit_words(one) for one in cause.errors(include_url=False))
 
 
 def _tell(facts: dict[str, Any], switches: Switches) -> int:

@@ -12,6 +12,8 @@ from steploom.cli.options import OrgOption, OutputOption
 from steploom.cli.output import Format, Output, notice
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from definitions.ports import Organization
     from definitions.views import OutboxView
     from steploom.services import Services
@@ -53,6 +55,7 @@ def tail(
 
     async def work(services: Services, owner: Organization) -> list[OutboxView]:
         found = []
+        told = bool(services.settings.kafka_bootstrap_servers)
         async for event in tail_outbox(
             services.reader,
             owner.id,
@@ -62,6 +65,9 @@ def tail(
             execution_id=execution,
             follow=follow,
         ):
+            if not told and _untouched(event):
+                told = True
+                notice(_without_kafka(services.settings.outbox_retention))
             if follow or output in {Format.TABLE, Format.JSONL}:
                 out.change(event.to_json(), _line(event))
             else:
@@ -109,6 +115,21 @@ def republish(
         raise NotFoundError("event that was given up", ", ".join(missing), hint=hint)
     facts = {"eventIds": [str(one) for one in revived]}
     Output(output).result(facts, lambda: f"{len(revived)} to be published again.")
+
+
+def _untouched(event: OutboxView) -> bool:
+    """Whether nobody has tried to send an event yet."""
+    return event.published_at is None and event.dead_at is None and not event.error
+
+
+def _without_kafka(retention: timedelta) -> str:
+    from definitions.durations import format_duration  # noqa: PLC0415
+
+    return (
+        "No Kafka is configured here (STEPLOOM_KAFKA_BOOTSTRAP_SERVERS is not set). Where the "
+        "workers have none either, nothing sends the events that wait: they are kept for "
+        f"{format_duration(retention)} (STEPLOOM_OUTBOX_RETENTION)."
+    )
 
 
 def _line(event: OutboxView) -> str:

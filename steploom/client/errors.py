@@ -9,6 +9,8 @@
     ├── UnreachableError          Temporal or Postgres does not answer, or no worker does
     ├── ConflictError             the name, or the idempotency key, was used for something else
     ├── RefusedError              an action that the execution does not allow now
+    ├── ClientClosedError         the client was used after its ``with`` block; also a
+    │                             ``RuntimeError``
     ├── WaitTimeoutError          it has not ended in time; also a ``TimeoutError``
     └── ExecutionEndedError       it has ended, and not well
         ├── ExecutionFailedError      by an error, its own or a step's
@@ -25,6 +27,16 @@ from definitions.errors import SteploomError
 
 if TYPE_CHECKING:
     from definitions.jsontypes import JsonObject
+
+
+class ClientClosedError(SteploomError, RuntimeError):
+    """A client whose ``with`` block was left, or an execution of one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the client is closed: its `with` block was left",
+            hint="use it, and its executions, within the block, or connect again",
+        )
 
 
 class WaitTimeoutError(SteploomError, TimeoutError):

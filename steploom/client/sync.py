@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 from typing_extensions import override
 
 from definitions.start import DEFAULT_ORG
 from steploom.client.client import AsyncClient
+from steploom.client.errors import ClientClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from anyio.from_thread import BlockingPortal
@@ -27,6 +28,27 @@ if TYPE_CHECKING:
     from steploom.operations.changes import Change
     from steploom.operations.starting import StartedRun
 
+T = TypeVar("T")
+
+
+class Calls:
+    """Has coroutines run on the client's thread, as long as the client is open."""
+
+    def __init__(self, portal: BlockingPortal) -> None:
+        self._portal = portal
+
+    def call(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """What the coroutine function returns or raises.
+
+        Raises:
+            ClientClosedError: The client's ``with`` block was left.
+        """
+        try:
+            answer = self._portal.start_task_soon(function, *args)
+        except RuntimeError:  # The portal's one way to say so; what the call raises comes later.
+            raise ClientClosedError from None
+        return answer.result()
+
 
 class Client:
     """Starts and follows executions, for one org and in the name of one actor.
@@ -39,11 +61,15 @@ class Client:
 
     Safe to use by any number of threads; keep one for the life of a program. Every method does,
     takes and raises what the one of ``AsyncClient`` does.
+
+    Raises:
+        ClientClosedError: By every method that asks anything, also of an execution, after the
+            ``with`` block.
     """
 
-    def __init__(self, client: AsyncClient, portal: BlockingPortal) -> None:
+    def __init__(self, client: AsyncClient, calls: Calls) -> None:
         self._client = client
-        self._portal = portal
+        self._calls = calls
 
     @classmethod
     @contextmanager
@@ -84,7 +110,7 @@ class Client:
             start_blocking_portal("asyncio", name="steploom-client") as portal,
             portal.wrap_async_context_manager(connecting) as client,
         ):
-            yield cls(client, portal)
+            yield cls(client, Calls(portal))
 
     @property
     def org(self) -> str:
@@ -126,7 +152,7 @@ class Client:
             tags=tags,
             metadata=metadata,
         )
-        return Execution(self._portal.call(starting), self._portal)
+        return Execution(self._calls.call(starting), self._calls)
 
     def rerun(
         self,
@@ -139,11 +165,11 @@ class Client:
     ) -> Execution:
         """Goes on from a step of an execution that has ended; as ``AsyncClient.rerun``."""
         again = partial(self._client.rerun, execution, from_step, input=input, reason=reason, id=id)
-        return Execution(self._portal.call(again), self._portal)
+        return Execution(self._calls.call(again), self._calls)
 
     def get(self, execution_id: str) -> Execution:
         """An execution by its id; as ``AsyncClient.get``."""
-        return Execution(self._client.get(execution_id), self._portal)
+        return Execution(self._client.get(execution_id), self._calls)
 
 
 class Execution:
@@ -154,9 +180,9 @@ class Execution:
         started: What ``start`` was told; absent for one that was looked up.
     """
 
-    def __init__(self, execution: AsyncExecution, portal: BlockingPortal) -> None:
+    def __init__(self, execution: AsyncExecution, calls: Calls) -> None:
         self._execution = execution
-        self._portal = portal
+        self._calls = calls
         self.id: str = execution.id
         self.started: StartedRun | None = execution.started
 
@@ -166,15 +192,15 @@ class Execution:
 
     def result(self, timeout: float | None = None) -> Any:
         """Waits for the end, at most so many seconds; returns the output."""
-        return self._portal.call(self._execution.result, timeout)
+        return self._calls.call(self._execution.result, timeout)
 
     def status(self) -> InstanceStatus:
         """How it stands: running, suspended, completed, failed or cancelled."""
-        return self._portal.call(self._execution.status)
+        return self._calls.call(self._execution.status)
 
     def describe(self) -> InstanceView:
         """It as it stands: status, current step, input, output and error."""
-        return self._portal.call(self._execution.describe)
+        return self._calls.call(self._execution.describe)
 
     def watch(self) -> Iterator[Change]:
         """Each change from now to the end, beginning with how it stands."""
@@ -182,14 +208,14 @@ class Execution:
         try:
             while True:
                 try:
-                    change = self._portal.call(changes.__anext__)
+                    change = self._calls.call(changes.__anext__)
                 except StopAsyncIteration:
                     return
                 yield change
         finally:
             # Whoever went away in the middle may come here when the client is closed already.
             with suppress(RuntimeError):
-                self._portal.call(changes.aclose)
+                self._calls.call(changes.aclose)
 
     def approve(
         self,
@@ -203,7 +229,7 @@ class Execution:
         approving = partial(
             self._execution.approve, step, comment=comment, payload=payload, approver=approver
         )
-        return self._portal.call(approving)
+        return self._calls.call(approving)
 
     def reject(
         self,
@@ -217,35 +243,35 @@ class Execution:
         rejecting = partial(
             self._execution.reject, step, comment=comment, payload=payload, approver=approver
         )
-        return self._portal.call(rejecting)
+        return self._calls.call(rejecting)
 
     def send(self, event: str, data: Json = None, *, id: str | None = None) -> None:  # noqa: A002 (the event's own word)
         """Sends an event, for a step that waits for it or will do so later."""
-        self._portal.call(partial(self._execution.send, event, data, id=id))
+        self._calls.call(partial(self._execution.send, event, data, id=id))
 
     def pause(self, reason: str | None = None) -> bool:
         """Lets what runs finish and starts nothing new; whether that is a change."""
-        return self._portal.call(self._execution.pause, reason)
+        return self._calls.call(self._execution.pause, reason)
 
     def resume(self, reason: str | None = None) -> bool:
         """Goes on after a pause; whether that is a change."""
-        return self._portal.call(self._execution.resume, reason)
+        return self._calls.call(self._execution.resume, reason)
 
     def skip(self, step: str, reason: str | None = None) -> str:
         """Goes on from a step that waits or runs as if it had ended with ``{}``; its path."""
-        return self._portal.call(self._execution.skip, step, reason)
+        return self._calls.call(self._execution.skip, step, reason)
 
     def cancel(self, reason: str | None = None) -> None:
         """Asks it to end as cancelled, rolling back what its definition says."""
-        self._portal.call(self._execution.cancel, reason)
+        self._calls.call(self._execution.cancel, reason)
 
     def steps(self) -> Sequence[StepView]:
         """Its steps in the order in which they began, each with its attempts, from the record."""
-        return self._portal.call(self._execution.steps)
+        return self._calls.call(self._execution.steps)
 
     def explain(self, step: str | None = None) -> Explanation:
         """Why it went where it went, from the record."""
-        return self._portal.call(self._execution.explain, step)
+        return self._calls.call(self._execution.explain, step)
 
     def ui(
         self,
@@ -256,4 +282,4 @@ class Execution:
     ) -> UiAnswer:
         """Which of the definition's UI components to show now."""
         asking = partial(self._execution.ui, user=user, roles=roles, permissions=permissions)
-        return self._portal.call(asking)
+        return self._calls.call(asking)

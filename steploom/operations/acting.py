@@ -30,6 +30,7 @@ from definitions.names import (
     UPDATE_SKIP,
 )
 from definitions.outputs import json_size
+from definitions.references import KEY, first_reference
 from definitions.validation.misfits import misfits
 from steploom.operations.executions import find
 from steploom.operations.temporal import find_run, has_pollers, unreachable
@@ -229,13 +230,19 @@ async def send(
     Raises:
         NotFoundError: No such run.
         RefusedError: It has ended already.
-        InvalidInputError: The name or the id has no usable length, or the data is too big.
+        InvalidInputError: The name or the id has no usable length, or the data is too big or has
+            the reserved member.
     """
     _check_message(EventMessage, message)
     if (size := json_size(message.get("data"))) > MAX_DATA_BYTES:
         raise InvalidInputError(
             f"the data has {size} bytes, at most {MAX_DATA_BYTES} are allowed",
             hint="pass a reference to what is large",
+        )
+    if first_reference(message.get("data")) is not None:
+        raise InvalidInputError(
+            f"the data has a member {KEY}, which is reserved; nothing was sent",
+            hint="give the value itself, or one of your own that says where it is",
         )
     execution_id = await _find_running(services, org, name)
     handle = services.client.get_workflow_handle(execution_id)

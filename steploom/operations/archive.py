@@ -16,7 +16,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from definitions.errors import RefusedError, SteploomError
+from definitions.errors import InvalidInputError, RefusedError, SteploomError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,15 +35,30 @@ class Archive:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    def check(self) -> None:
+        """Returns where a directory is, or can be.
+
+        Raises:
+            InvalidInputError: There is something else.
+        """
+        for place in (self._directory, *self._directory.parents):
+            if place.exists() and not place.is_dir():
+                raise InvalidInputError(
+                    f"{place} is not a directory, so no archive can be there",
+                    hint="name a directory; it is made where there is none",
+                )
+
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Holds the directory; it is made where it is not there.
 
         Raises:
+            InvalidInputError: It is something else than a directory.
             RefusedError: Somebody else holds it.
             SteploomError: It cannot be written to.
         """
         try:
+            self.check()
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (self._directory / _LOCK).open("a", encoding="ascii")
         except OSError as error:

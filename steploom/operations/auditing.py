@@ -92,32 +92,35 @@ async def verify(
     waiting = await audit.waiting(org.id)
     total = await audit.head(org.id)
     chain, seen = Chain(), expected is None
+    elsewhere: int | None = None
     broken = None
     async for page in audit.chain(org.id):
         for link in page:
             broken = chain.follow(link)
             if broken is not None:
                 break
-            seen = seen or _is(expected, chain)
+            if expected is not None and expected.hash == chain.hash:
+                elsewhere = chain.position
+                seen = seen or expected.position in {None, chain.position}
         if broken is not None:
             break
         progress(chain.position, total)
     if broken is None and expected is not None and not seen:
-        broken = _missing(expected, chain)
+        broken = _missing(expected, chain, elsewhere)
     broken = broken or await _left_out(audit, org, chain)
     head = f"{chain.hash}@{chain.position}"
     return Verdict(org.slug, chain.position, head, waiting, broken)
 
 
-def _is(expected: Head | None, chain: Chain) -> bool:
-    if expected is None or expected.hash != chain.hash:
-        return False
-    return expected.position is None or expected.position == chain.position
-
-
-def _missing(expected: Head, chain: Chain) -> Break:
+def _missing(expected: Head, chain: Chain, elsewhere: int | None) -> Break:
+    """``elsewhere``: where the chain has the hash that is expected, if it has it."""
     position = expected.position
-    if position is not None and position <= chain.position:
+    if elsewhere is not None:
+        message = (
+            f"the hash that is expected stands at position {elsewhere} of the chain, "
+            f"not at {position}: the position is not the one that goes with it"
+        )
+    elif position is not None and position <= chain.position:
         message = f"the seal {position} is not the one that is expected: it was made anew"
     else:
         message = (

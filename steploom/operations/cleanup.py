@@ -86,10 +86,13 @@ class Cleanup:
 
         Raises:
             UnreachableError: Postgres or the payload store does not answer.
+            InvalidInputError: The archive is something else than a directory.
             SteploomError: The archive cannot be written.
         """
         done = Cleaned(dry_run=self.dry_run)
         if self.archive is None or self.dry_run:
+            if self.archive is not None:
+                self.archive.check()
             await self._all(orgs, done)
         else:
             with self.archive.opened():

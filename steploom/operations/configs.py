@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from activities.http import check_link_local
 from adapters.postgres.configs import CHANNELS
 from definitions.configuration import bare_secrets, config_problems
-from definitions.errors import InvalidInputError, NotFoundError
+from definitions.errors import InvalidInputError, NotFoundError, TaskError
 from definitions.problems import Problem
 from definitions.redaction import make_redactor
 
@@ -213,6 +214,13 @@ def _check_webhook(services: Services, url: str) -> None:
             f"a webhook is an http or https URL of at most {_MAX_URL} characters",
             hint="as in https://example.com/ended",
         )
+    try:
+        check_link_local(host, services.settings.http_allow)
+    except TaskError as error:
+        raise InvalidInputError(
+            f"the webhook's URL cannot be reached: {error}",
+            hint="name a public host; what workers may reach all the same is set here, too",
+        ) from None
     redactor = make_redactor(services.settings.redact_keys)
     query = [
         name

@@ -27,10 +27,10 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from definitions.durations import DurationError, format_duration, parse_duration
+from definitions.durations import MAX_DURATION, DurationError, format_duration, parse_duration
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
 from definitions.names import SEARCH_ORG, WORKFLOW_TYPE
-from definitions.providers.durations import GoDuration, GoDurationError
+from definitions.providers.durations import GoDuration, GoDurationError, GoDurationTooLongError
 from definitions.start import DEFAULT_ORG
 from steploom.operations.overlaps import Overlap
 from steploom.operations.starting import plan_start, search_attributes
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MEMO = "steploomSchedule"
 _SHORTEST = timedelta(seconds=1)
-
+_MAX_NOTE = 1000
 
 _POLICIES = {
     Overlap.SKIP: ScheduleOverlapPolicy.SKIP,
@@ -114,19 +114,23 @@ def every(text: str) -> timedelta:
     """An interval in ISO 8601 (``PT15M``) or as Go writes it (``15m``, ``1h30m``).
 
     Raises:
-        InvalidInputError: It is neither, or shorter than a second.
+        InvalidInputError: It is neither, shorter than a second or longer than 100 years.
     """
+    interval: timedelta | None = None
     try:
         interval = GoDuration.parse(text).to_timedelta()
+    except GoDurationTooLongError:
+        pass
     except GoDurationError:
         try:
             interval = parse_duration(text)
         except DurationError as error:
-            raise InvalidInputError(
-                f"--every {text!r:.80} is no duration: {error}", hint="give PT15M, or 15m"
-            ) from None
-    if not _SHORTEST <= interval <= timedelta(days=36_500):
-        raise InvalidInputError(f"an interval is a second at least and 100 years at most: {text}")
+            raise InvalidInputError(f"--every: {error}", hint="give PT15M, or 15m") from None
+    if interval is None or not _SHORTEST <= interval <= MAX_DURATION:
+        raise InvalidInputError(
+            f"--every: an interval is a second at least and 100 years at most, not {text:.80}",
+            hint="give PT15M, or 15m",
+        )
     return interval
 
 
@@ -152,7 +156,7 @@ async def create_schedule(
         note: Why it is there.
 
     Raises:
-        InvalidInputError: The id, the timing or the input is unusable.
+        InvalidInputError: The id, the timing, the note or the input is unusable.
         NotFoundError: No such definition or version.
         ConflictError: There is a schedule of this id.
     """
@@ -163,8 +167,13 @@ async def create_schedule(
         )
     if request.idempotency_key is not None:
         raise InvalidInputError("an idempotency key would let a schedule start once only")
+    if note is not None and len(note) > _MAX_NOTE:
+        raise InvalidInputError(
+            f"the note has {len(note)} characters, at most {_MAX_NOTE} are allowed",
+            hint="give a shorter --note",
+        )
     spec = _spec(timing)
-    plan = await plan_start(services, org, request, None)
+    plan = await plan_start(services, org, request, None, undone="no schedule was made")
     attributes = await search_attributes(services, org, plan)
     told = {
         "workflowId": plan.workflow_id,
@@ -204,8 +213,11 @@ async def create_schedule(
 
 def _spec(timing: Timing) -> ScheduleSpec:
     if (timing.cron is None) == (timing.every is None):
+        both = timing.cron is not None
         raise InvalidInputError(
-            "give either --cron or --every, and not both",
+            "give either --cron or --every, and not both"
+            if both
+            else "it is not said when: give --cron or --every",
             hint="--cron '0 6 * * *' is each day at six, --every PT15M each quarter of an hour",
         )
     if timing.every is not None:

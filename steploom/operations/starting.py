@@ -33,12 +33,13 @@ from definitions.names import (
 )
 from definitions.outputs import json_size
 from definitions.problems import Problem
-from definitions.start import MAX_RUN_VALUE_BYTES, StartRequest, request_hash
+from definitions.references import KEY, first_reference
+from definitions.start import DEFAULT_ORG, MAX_RUN_VALUE_BYTES, StartRequest, request_hash
 from definitions.statuses import InstanceStatus
 from definitions.validation.api import validate
 from definitions.validation.misfits import misfits
 from steploom.operations.orgs import find_org
-from steploom.operations.temporal import has_pollers
+from steploom.operations.temporal import find_run, has_pollers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_LENGTH = 8
 _MEMO_HASH = "steploomRequestHash"
+#: How the refusal of an input ends.
+NOTHING_STARTED = "nothing was started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +175,22 @@ async def plan_start(
     org: Organization,
     request: StartRequest,
     catalogue: Mapping[str, TaskSpec] | None,
+    *,
+    undone: str = NOTHING_STARTED,
 ) -> Planned:
     """What a start object will run, as far as that can be known and checked here.
+
+    ``undone``: as of ``check_run_input``.
 
     Raises:
         NotFoundError: No such definition or version.
         InvalidDocumentError: The inline definition has errors.
-        InvalidInputError: The input does not fit, or is too large.
+        InvalidInputError: The input does not fit, or is too large, or has the reserved member.
     """
     document: Any = request.definition
     if document is None and not services.recorded:
         # What only the record knows is left to the worker, as for any client of Temporal's.
-        check_run_input(None, request.input)
+        check_run_input(None, request.input, undone=undone)
         name = request.workflow_id or ""
         return Planned(name, request.version, name, request.correlation_id)
     if document is None:
@@ -193,17 +200,22 @@ async def plan_start(
         report = validate(document, catalogue=catalogue)
         if report.definition is None:
             raise InvalidDocumentError(report.problems)
-    check_run_input(document.get("inputSchema"), request.input)
+    check_run_input(document.get("inputSchema"), request.input, undone=undone)
     return Planned(
         document["workflowId"], document["version"], document["name"], request.correlation_id
     )
 
 
-def check_run_input(schema: Any, given: dict[str, Any]) -> None:
+def check_run_input(schema: Any, given: dict[str, Any], *, undone: str = NOTHING_STARTED) -> None:
     """Returns where a run can begin with this input.
 
+    Args:
+        schema: The definition's ``inputSchema``, if there is one.
+        given: The input.
+        undone: What was not done for it, as the sentence of a refusal ends.
+
     Raises:
-        InvalidInputError: It does not fit the schema, or is too large.
+        InvalidInputError: It does not fit the schema, is too large, or has the reserved member.
     """
     size = json_size(given)
     if size > MAX_RUN_VALUE_BYTES:
@@ -211,10 +223,15 @@ def check_run_input(schema: Any, given: dict[str, Any]) -> None:
             f"the input has {size} bytes, at most {MAX_RUN_VALUE_BYTES} are allowed",
             hint="pass a reference to what is large",
         )
+    if (reserved := first_reference(given)) is not None:
+        raise InvalidInputError(
+            f"the input has the member {KEY} at {reserved[0] or '/'}, which is reserved; {undone}",
+            hint="give the value itself, or one of your own that says where it is",
+        )
     problems = check_input(schema, given)
     if problems:
         raise InvalidInputError(
-            "the input does not fit the definition's inputSchema; nothing was started",
+            f"the input does not fit the definition's inputSchema; {undone}",
             problems=problems,
             hint="`steploom definitions show ID --output json` shows the schema",
         )
@@ -248,10 +265,7 @@ async def begin(
         )
     except WorkflowAlreadyStartedError as error:
         if request.idempotency_key is None:
-            raise ConflictError(
-                f"there is an execution {execution_id!r} already",
-                hint=f"`steploom show {execution_id}` shows it; give another --id, or none",
-            ) from None
+            raise await _taken(services, org, execution_id) from None
         described = await client.get_workflow_handle(execution_id, run_id=error.run_id).describe()
         _check_same((await described.memo()).get(_MEMO_HASH), digest, request.idempotency_key)
         existing, run_id = True, error.run_id
@@ -292,6 +306,19 @@ async def search_attributes(
             for name, value in values.items()
             if value is not None
         ]
+    )
+
+
+async def _taken(services: Services, org: Organization, execution_id: str) -> ConflictError:
+    """For an id that is used: by an execution that this org sees, or by what is none of it."""
+    if await find_run(services.client, execution_id, org) is None:
+        return ConflictError(
+            f"the id {execution_id!r} is taken", hint="give another --id, or none to have one made"
+        )
+    also = "" if org.slug == DEFAULT_ORG else f" --org {org.slug}"
+    return ConflictError(
+        f"there is an execution {execution_id!r} already",
+        hint=f"`steploom show {execution_id}{also}` shows it; give another --id, or none",
     )
 
 

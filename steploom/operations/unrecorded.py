@@ -7,6 +7,7 @@ they have ended.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
@@ -100,10 +101,12 @@ async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Any, dict[str, Any
 
 
 def steps_of(instance: UUID, state: dict[str, Any]) -> list[StepView]:
-    """The steps of the main path that have ended, and everything that is under way."""
+    """The steps of the main path that have ended, in that order, and everything under way."""
     iterations = _object(state.get("iterations"))
     found: list[StepView] = []
-    for step_id, view in _object(state.get("steps")).items():
+    # By themselves they come in the order in which each of them ended for the first time.
+    ended = sorted(_object(state.get("steps")).items(), key=lambda one: _times(one[1]))
+    for step_id, view in ended:
         iteration = iterations.get(step_id, 1)
         found.append(
             StepView(
@@ -133,6 +136,13 @@ def steps_of(instance: UUID, state: dict[str, Any]) -> list[StepView]:
             )
         )
     return found
+
+
+def _times(view: dict[str, Any]) -> tuple[datetime, datetime]:
+    """When a step has ended and begun."""
+    began = datetime.fromisoformat(view["startedAt"])
+    ended = view.get("completedAt")
+    return (datetime.fromisoformat(ended) if ended else began, began)
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from definitions.providers.errors import (
 )
 from definitions.providers.port import ProviderContext
 from definitions.providers.types import ExecutionInput, ExecutionState
+from definitions.references import KEY
 from steploom.providers.temporal import TemporalProvider, open_provider
 from steploom.providers.temporal_results import describe
 from steploom.providers.temporal_specs import document_of
@@ -65,6 +66,17 @@ async def test_an_array_is_no_input(stack: Stack) -> None:
     workflow_id = await created(provider, document("succeeds"))
     with pytest.raises(SpecError, match="takes no array"):
         await provider.start(workflow_id, ExecutionInput(input=[1, 2]))
+
+
+async def test_the_reserved_member_is_no_input(stack: Stack) -> None:
+    """It is refused before anything is started."""
+    provider = await provider_for(stack)
+    workflow_id = await created(provider, document("succeeds"))
+    forged = {"x": {KEY: {"sha256": "0" * 64, "size": 5}}}
+    with pytest.raises(SpecError, match="which is reserved"):
+        await provider.start(workflow_id, ExecutionInput(input=forged))
+    found = await stack.reader.list_instances(DEFAULT, workflow_id=workflow_id)
+    assert found.items == []
 
 
 async def test_orgs_see_nothing_of_each_other(stack: Stack) -> None:

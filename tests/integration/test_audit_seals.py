@@ -263,6 +263,11 @@ async def test_a_chain_without_its_end_is_whole_but_for_a_noted_head(
         assert (await check(database, expected)).broken is None
     with pytest.raises(InvalidInputError):
         Head.parse(f"{digest}@")
+    for position in (3, 11):
+        misplaced = (await check(database, f"{digest}@{position}")).broken
+        assert misplaced is not None
+        assert (misplaced.damage, misplaced.position) == (Damage.HEAD_MISSING, position)
+        assert f"stands at position 10 of the chain, not at {position}" in misplaced.message
     tamper(sealed, f"{REMOVED_EVENTS.replace('IN (3, 7)', '> 8')}; {CUT.format('> 8')}")
     verdict = await check(database)
     assert (verdict.broken, verdict.sealed) == (None, 8)

@@ -114,3 +114,30 @@ async def test_old_executions_are_archived_removed_and_read_again(
     name, path, output = read.stdout.strip().split(" ", 2)
     assert (name, path) == ("exec-old", "charge")
     assert json.loads(output) == {"count": 1, "scan": {**VALUE, "password": "[redacted]"}}
+
+
+async def test_an_archive_is_a_directory(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """No name is not the current folder, and what is no directory is called that; nothing goes."""
+    folder = tmp_path / "payloads"
+    await prepare(database, folder)
+    file = tmp_path / "file"
+    file.touch()
+    for given, told in (
+        ("", "--archive is empty: it names no directory"),
+        (" ", "--archive is empty: it names no directory"),
+        ("/dev/null", "/dev/null is not a directory"),
+        (str(file), f"{file} is not a directory"),
+        (str(file / "below"), f"{file} is not a directory"),
+    ):
+        for more in ((), ("--dry-run",)):
+            options = ("--older-than", "30", "--archive", given, *more)
+            refused = await command(database_url, folder, "cleanup", *options)
+            assert (refused.returncode, refused.stdout) == (2, "")
+            error, following = refused.stderr.splitlines()
+            assert told in error
+            assert following.startswith("Next: name ")
+    names = {one.name for one in tmp_path.iterdir()}  # noqa: ASYNC240 (a folder of two)
+    assert names == {"payloads", "file"}
+    assert (await command(database_url, folder, "show", "exec-old")).returncode == 0

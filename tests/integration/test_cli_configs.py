@@ -97,6 +97,7 @@ def test_a_configuration_is_read_from_a_file(cli: Run) -> None:
         (["configs", "create", json.dumps({"a": "x" * 70_000})], 2, "at most 65536"),
         (["configs", "create", '{"a": [{"apiKey": "planted"}]}'], 2, "/a/0/apiKey"),
         (["configs", "activate", "4711"], 3, "`steploom configs list`"),
+        (["configs", "activate", "9" * 30], 3, "`steploom configs list`"),
         (["configs", "list", "--workflow", "nobody"], 3, "'nobody' not found"),
         (["configs", "list", "--org", "nobody"], 3, "`steploom orgs list`"),
         (["channels", "set", "pigeon"], 2, "web, voice, efax"),
@@ -167,6 +168,16 @@ def test_a_channel_can_be_the_whole_orgs(cli: Run) -> None:
     assert "disabled" in table
 
 
+def test_a_webhook_that_is_allowed_is_taken(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Link-local where the setting allows it; other private addresses are the workers' to judge."""
+    of = ["channels", "set", "web", "--workflow", "refund", "--webhook"]
+    assert as_json(cli, *of, "http://10.1.2.3/")["webhookUrl"] == "http://10.1.2.3/"
+    url = "http://169.254.7.7/"
+    assert cli(*of, url).exit_code == 2
+    monkeypatch.setenv("STEPLOOM_HTTP_ALLOW", "169.254.7.0/24")
+    assert as_json(cli, *of, url)["webhookUrl"] == url
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
@@ -178,6 +189,11 @@ def test_a_channel_can_be_the_whole_orgs(cli: Run) -> None:
         ("https://example.com:99999999/", "cannot be read"),
         ("https://ann:planted@example.com/", "looks like a secret"),
         ("https://example.com/?token=planted", "looks like a secret"),
+        ("http://169.254.169.254/latest", "is at 169.254.169.254, an address that is not public"),
+        ("http://2852039166/latest", "is at 169.254.169.254, an address that is not public"),
+        ("http://[fe80::1]/", "is at fe80::1, an address that is not public"),
+        ("http://[fe80::1%25eth0]:80/", "is at fe80::1, an address that is not public"),
+        ("http://[::ffff:169.254.0.1]/", "is at 169.254.0.1, an address that is not public"),
     ],
 )
 def test_a_webhook_that_cannot_be_is_refused(cli: Run, url: str, said: str) -> None:

@@ -39,12 +39,18 @@ async def recorded(database: Database) -> None:
     await inner.close()
 
 
-async def steploom(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def steploom(url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """How a command ended."""
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "steploom", "events", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "STEPLOOM_DATABASE_URL": url, "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "STEPLOOM_DATABASE_URL": url,
+            "NO_COLOR": "1",
+            **settings,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -64,6 +70,24 @@ async def test_a_person_sees_what_became_of_each_event(recorded: None, database_
     assert one.stdout.splitlines() == [third]
     none = await steploom(database_url, "tail", "--execution", "another", "--output", "json")
     assert json.loads(none.stdout) == []
+
+
+async def test_it_is_said_that_nothing_sends_what_waits(recorded: None, database_url: str) -> None:
+    """Once, beside the result; not where Kafka is configured, nor where nothing waits."""
+    told = "No Kafka is configured here (STEPLOOM_KAFKA_BOOTSTRAP_SERVERS is not set)."
+    for output in ("table", "jsonl", "json"):
+        done = await steploom(
+            database_url, "tail", "--output", output, STEPLOOM_OUTBOX_RETENTION="P3D"
+        )
+        assert done.stderr.count(told) == 1
+        assert "kept for P3D (STEPLOOM_OUTBOX_RETENTION)" in done.stderr
+        assert told not in done.stdout
+    for arguments, settings in (
+        ((), {"STEPLOOM_KAFKA_BOOTSTRAP_SERVERS": "kafka.example.com:9092"}),
+        (("--type", "order.shipped"), {}),
+    ):
+        done = await steploom(database_url, "tail", *arguments, **settings)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_program_has_an_object_a_line(recorded: None, database_url: str) -> None:

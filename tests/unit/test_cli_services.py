@@ -110,8 +110,29 @@ def test_settings_that_cannot_be_are_all_named(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setenv("STEPLOOM_SANDBOX", "perhaps")
     result = run("list")
     assert result.exit_code == 2
-    assert "STEPLOOM_DATABASE_POOL_SIZE" in result.stderr
-    assert "STEPLOOM_SANDBOX" in result.stderr
+    assert "STEPLOOM_DATABASE_POOL_SIZE: must be a whole number; " in result.stderr
+    assert "STEPLOOM_SANDBOX: must be true or false\n" in result.stderr
+    assert "perhaps" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("configs activate abc", "invalid value for 'CONFIG': must be a whole number, not 'abc'"),
+        ("configs activate 0", "invalid value for 'CONFIG': must be at least 1, not '0'"),
+        ("list --limit 1001", "invalid value for '--limit': must be at most 1000, not '1001'"),
+        ("list --output csv", "'csv' is not one of 'table', 'json', 'jsonl', 'yaml'"),
+        ("events republish abc", "must be a UUID, not 'abc'"),
+        ("rehearse x --coverage-min most", "must be a number, not 'most'"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_in_our_words(run: Run, args: str, told: str) -> None:
+    """Which one, what is allowed, and what was given."""
+    result = run(*args.split())
+    assert result.exit_code == 2
+    assert told in result.stderr
+    for of_pydantic in ("Input should", "Value error"):
+        assert of_pydantic not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,36 @@ def test_a_wrong_envelope(changes: dict[str, Any], where: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"source": "jenkins"},
+            "source: must be 'airflow', 'langgraph', 'fastapi' or 'steploom', not 'jenkins'",
+        ),
+        (
+            {"event_type": "order.paid"},
+            "'workflow.triggered', 'workflow.completed' or 'workflow.failed', not 'order.paid'",
+        ),
+        (
+            {"metadata": {"environment": "moon"}},
+            "metadata.environment: must match ^(dev|staging|prod)$, not 'moon'",
+        ),
+        ({"payload": {"data": []}}, "payload.data: must be an object, not a list"),
+        ({"payload": {}}, "payload.data: is missing"),
+        ({"workflow_id": None}, "workflow_id: must be text, not null"),
+        ({"timestamp": "yesterday"}, "timestamp: must be a time in ISO 8601, not 'yesterday'"),
+        ({"workflow_id": 7, "source": "x" * 200}, f"not {'x' * 80!r}…; workflow_id: must be text"),
+    ],
+)
+def test_what_is_wrong_in_an_envelope(changes: dict[str, Any], told: str) -> None:
+    """The field, what is allowed and what was found, in words of our own."""
+    with pytest.raises(EventRefusedError) as caught:
+        parse_event({**ENVELOPE, **changes})
+    assert told in caught.value.message
+    assert "Input should" not in caught.value.message
+
+
+@pytest.mark.parametrize(
     ("changes", "where"),
     [
         ({"specversion": "0.3"}, "specversion"),

@@ -40,6 +40,7 @@ def a(kind: Any, expression: str) -> Transform:
         ("jmespath", "data.missing", None),
         ("jsonata", '{"amount": data.amount, "sum": $sum(data.lines.n)}', {"amount": 42, "sum": 3}),
         ("jsonata", "data.missing", None),
+        ("jsonata", '{"a": null, "b": "", "c": [null, ""]}', {"a": None, "b": "", "c": [None, ""]}),
     ],
 )
 async def test_what_they_make(
@@ -54,6 +55,10 @@ async def test_what_they_make(
     [
         ("jmespath", "length(data.amount)", "the transform fails: In function length"),
         ("jsonata", "data.amount & $uppercase(data.amount)", "the transform fails: "),
+        ("jsonata", "function($x) { $x }", "its result is a function, or has one in it"),
+        ("jsonata", "$sum", "its result is a function, or has one in it"),
+        ("jsonata", '{"a": null, "b": [1, {"c": $sum}]}', "its result is a function, or has one"),
+        ("jsonata", '{"a": /x/}', "its result is a function, or has one in it"),
         ("jsonata", '$pad("x", 300000)', "its result has 300002 bytes, at most 262144"),
         ("jsonata", '$pad("x", 1e9)', "the transform takes too much memory"),
         ("jmespath", "|".join(["[@,@][]"] * 40), "takes (too much memory|more than 2 seconds)"),

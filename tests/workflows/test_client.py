@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from definitions.references import KEY
 from steploom import (
     AsyncClient,
     Client,
+    ClientClosedError,
     ConflictError,
     ExecutionCancelledError,
     ExecutionFailedError,
@@ -21,6 +24,7 @@ from steploom import (
     InvalidInputError,
     NotFoundError,
     RefusedError,
+    SteploomError,
     UnreachableError,
     WaitTimeoutError,
 )
@@ -28,7 +32,7 @@ from tests.workflows.documents import definition, step
 from tests.workflows.stack import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from steploom import AsyncExecution, Change
     from tests.workflows.stack import Stack
@@ -47,6 +51,17 @@ FAILING = definition(
     )
 )
 WAITING = definition(step("wait", "core.event", input={"name": "go"}))
+# Two waits in a circle, the first one twice.
+LOOP = definition(
+    step(
+        "first",
+        "core.wait",
+        input={"duration": "PT0.1S"},
+        next=[{"nextStepId": "last", "condition": "'second' in steps"}, {"nextStepId": "second"}],
+    ),
+    step("second", "core.wait", input={"duration": "PT0.1S"}, next=[{"nextStepId": "first"}]),
+    step("last"),
+)
 SLOW = definition(step("wait", "core.event", input={"name": "go"}), timeout="PT1S")
 
 
@@ -109,6 +124,18 @@ async def test_watch_tells_each_change(stack: Stack, database: bool) -> None:
     assert told.index(("ask", "waiting")) < told.index(("ask", "completed"))
     assert ("note", "completed") in told
     assert str(seen[-1]) == f"{execution.id}: completed"
+
+
+async def test_watch_tells_steps_in_the_order_in_which_they_ended(
+    stack: Stack, database: bool
+) -> None:
+    """Also one that was entered again, where all is told at once."""
+    async with client_of(stack, database=database) as client:
+        execution = await client.start(definition=LOOP)
+        await execution.result(PATIENCE)
+        told = [(change.step, change.iteration) async for change in execution.watch()]
+    latest = [one for one in told if one != ("first", 1)]
+    assert latest == [("second", 1), ("first", 2), ("last", 1), (None, None)]
 
 
 async def test_a_failure_has_its_type(stack: Stack, database: bool) -> None:
@@ -232,6 +259,45 @@ async def test_what_cannot_be_started(stack: Stack, database: bool) -> None:
             await client.start(definition=FAILING, id=name)
 
 
+async def test_the_reserved_member_is_refused_before_anything_happens(
+    stack: Stack, database: bool
+) -> None:
+    """In an input, and in an event's data: nothing is started, nothing is sent."""
+    forged = {"deep": [{KEY: {"sha256": "0" * 64, "size": 5}}]}
+    name = f"named-{uuid4().hex}"
+    async with client_of(stack, database=database) as client:
+        with pytest.raises(InvalidInputError, match=f"{re.escape(KEY)} at /deep/0, which is"):
+            await client.start(definition=WAITING, input=forged, id=name)
+        with pytest.raises(NotFoundError):
+            await client.get(name).status()
+        execution = await client.start(definition=WAITING)
+        with pytest.raises(InvalidInputError, match="reserved; nothing was sent"):
+            await execution.send("go", forged)
+        await execution.send("go", {"n": 1})
+        await execution.result(PATIENCE)
+
+
+async def test_an_id_that_is_taken(stack: Stack, database: bool) -> None:
+    """One's own execution is shown; of another org's nothing is said but that the id is taken."""
+    other, name = f"other-{uuid4().hex[:8]}", f"named-{uuid4().hex}"
+    await stack.store.create_org(other)
+    async with (
+        client_of(stack, database=database) as client,
+        client_of(stack, database=database, org=other) as stranger,
+    ):
+        await client.start(definition=FAILING, id=name)
+        with pytest.raises(ConflictError, match="there is an execution") as own:
+            await client.start(definition=FAILING, id=name)
+        assert f"`steploom show {name}`" in (own.value.hint or "")
+        with pytest.raises(ConflictError, match="is taken") as theirs:
+            await stranger.start(definition=FAILING, id=name)
+        assert "show" not in (theirs.value.hint or "")
+        second = await stranger.start(definition=FAILING)
+        with pytest.raises(ConflictError) as own:
+            await stranger.start(definition=FAILING, id=second.id)
+        assert f"`steploom show {second.id} --org {other}`" in (own.value.hint or "")
+
+
 async def test_another_org_s_execution_is_not_found(stack: Stack, database: bool) -> None:
     """Whatever one asks of it; also where it was started by Temporal's own client."""
     other = f"other-{uuid4().hex[:8]}"
@@ -329,6 +395,43 @@ async def test_the_synchronous_client(stack: Stack, database: bool) -> None:
     """The same, without an event loop of the program's own."""
     seen = await asyncio.to_thread(_by_hand, stack, database)
     assert seen[-1].endswith(": completed")
+
+
+async def test_a_closed_client_says_so(stack: Stack) -> None:
+    """The synchronous one, and its executions, after the ``with`` block."""
+
+    def used_later() -> None:
+        with Client.connect(
+            address=stack.client.service_client.config.target_host,
+            task_queue=stack.task_queue,
+            database=stack.url,
+        ) as client:
+            execution = client.start(definition=WAITING)
+            watching = execution.watch()
+            next(watching)
+        calls: list[Callable[[], Any]] = [
+            lambda: client.start(definition=WAITING),
+            lambda: client.rerun(execution.id, "wait"),
+            client.get(execution.id).status,
+            lambda: next(watching),
+            lambda: next(execution.watch()),
+            lambda: execution.send("go"),
+            lambda: execution.skip("wait"),
+            *(
+                getattr(execution, name)
+                for name in (
+                    "result", "status", "describe", "approve", "reject", "pause", "resume",
+                    "cancel", "steps", "explain", "ui",
+                )
+            ),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(ClientClosedError, match="the client is closed") as caught:
+                call()
+            assert caught.value.hint
+        assert issubclass(ClientClosedError, SteploomError)
+
+    await asyncio.to_thread(used_later)
 
 
 async def test_the_synchronous_client_in_threads(stack: Stack) -> None:

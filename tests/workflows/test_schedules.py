@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from definitions.errors import ConflictError, InvalidInputError, NotFoundError
+from definitions.references import KEY
 from steploom.operations.orgs import find_org
 from steploom.operations.overlaps import Overlap
 from steploom.operations.schedules import (
@@ -68,13 +69,13 @@ def name() -> str:
 
 async def make(
     services: Services, org: Organization, schedule: str, workflow: str, timing: Timing,
-    *, given: Any = None, paused: bool = False, **fields: Any,
+    *, given: Any = None, paused: bool = False, note: str | None = None, **fields: Any,
 ) -> ScheduleView:  # fmt: skip
     own = None if org.slug == "default" else org.slug
     request = parse_start(
         {"workflowId": workflow, "input": given, "userId": "ann", "orgId": own, **fields}
     )
-    return await create_schedule(services, org, schedule, request, timing, paused=paused)
+    return await create_schedule(services, org, schedule, request, timing, paused=paused, note=note)
 
 
 async def runs_of(stack: Stack, org: Organization, workflow: str) -> list[InstanceView]:
@@ -189,12 +190,15 @@ async def test_two_orgs_use_the_same_name(stack: Stack) -> None:
         (Timing(cron="61 * * * *"), "Temporal refuses"),
         (Timing(cron="never"), "Temporal refuses"),
         (Timing(cron="@daily", timezone="Nowhere/Town"), "Temporal refuses"),
-        (Timing(), "either"),
-        (Timing(cron="@daily", every="PT1H"), "either"),
+        (Timing(), "it is not said when"),
+        (Timing(cron="@daily", every="PT1H"), "and not both"),
         (Timing(every="PT0.5S"), "a second at least"),
-        (Timing(every="P1M"), "no duration"),
-        (Timing(every="soon"), "no duration"),
-        (Timing(every=""), "no duration"),
+        (Timing(every="999999999h"), "100 years at most, not 999999999h"),
+        (Timing(every="900000h"), "100 years at most, not 900000h"),
+        (Timing(every="P40000D"), "longer than 100 years"),
+        (Timing(every="P1M"), "has years or months"),
+        (Timing(every="soon"), "not an ISO 8601 duration"),
+        (Timing(every=""), "not an ISO 8601 duration"),
         (Timing(every="PT1H", timezone="UTC"), "time zone"),
     ],
 )
@@ -219,11 +223,16 @@ async def test_what_else_is_refused(stack: Stack) -> None:
             await make(services, org, schedule, "no-such-definition", HOURLY)
         with pytest.raises(NotFoundError):
             await make(services, org, schedule, workflow, HOURLY, version="9.0.0")
-        with pytest.raises(InvalidInputError, match="inputSchema"):
+        with pytest.raises(InvalidInputError, match="inputSchema; no schedule was made"):
             await make(services, org, schedule, workflow, HOURLY, given={"n": "four"})
+        with pytest.raises(InvalidInputError, match="reserved; no schedule was made"):
+            await make(services, org, schedule, workflow, HOURLY, given={KEY: 1})
+        with pytest.raises(InvalidInputError, match="the note has 1001 characters, at most 1000"):
+            await make(services, org, schedule, workflow, HOURLY, note="n" * 1001)
         with pytest.raises(InvalidInputError, match="once only"):
             await make(services, org, schedule, workflow, HOURLY, idempotencyKey="k")
-        await make(services, org, schedule, workflow, HOURLY)
+        made = await make(services, org, schedule, workflow, HOURLY, note="n" * 1000)
+        assert made.note == "n" * 1000
         with pytest.raises(ConflictError):
             await make(services, org, schedule, workflow, HOURLY)
         await delete_schedule(services, org, schedule)

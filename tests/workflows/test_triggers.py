@@ -12,6 +12,7 @@ import pytest_asyncio
 from adapters.postgres.configs import PostgresConfigStore
 from definitions.deadletters import Message
 from definitions.identity import inbound_event_id, org_id
+from definitions.references import KEY
 from steploom.operations.triggering import Dispatcher, retry
 from tests.workflows.documents import definition, step
 from tests.workflows.events import (
@@ -192,6 +193,12 @@ async def test_one_event_starts_several_and_what_fails_is_a_dead_letter(
             "the transform takes",
         ),
         (on("", "{amount: source}"), "unusable_input", "/amount: amount must be a number"),
+        (on("", f'{{x: {{"{KEY}": source}}}}'), "unusable_input", f"the member {KEY} at /x"),
+        (
+            {"transform": {"type": "jsonata", "expression": '{"amount": $sum}'}},
+            "transform_failed",
+            "its result is a function",
+        ),
     ],
 )
 async def test_why_a_definition_is_not_started(
