@@ -88,9 +88,13 @@ class Answer(_Payload):
 
 
 class SegmentAnswer(_Payload):
-    """What a segment has done, in the order in which the run comes to it."""
+    """What a segment has done, in the order in which the run comes to it.
+
+    ``ended``: the run comes to its end after the last answer, and that is on record.
+    """
 
     answers: list[Answer]
+    ended: bool = False
 
 
 class WebhookCall(_Payload):

@@ -23,27 +23,36 @@ class Ahead:
 
     def __init__(self) -> None:
         self._answers: deque[Answer] = deque()
+        self._ended = False
         self._at: datetime | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._answers)
+        return bool(self._answers) or self._ended
 
-    def add(self, answers: Sequence[Answer]) -> None:
-        """What a segment has answered."""
+    def add(self, answers: Sequence[Answer], *, ended: bool = False) -> None:
+        """What a segment has answered. ``ended``: it has written the run's end, too."""
         self._answers.extend(answers)
+        self._ended = ended and bool(answers)
 
     def take(self, call: TaskCall) -> Answer | None:
         """The answer of this task; None, and nothing is left, where another one was expected."""
-        answer = self._answers.popleft()
-        self._at = answer.at
-        if (answer.path, answer.iteration) == (call.record.path, call.record.iteration):
-            return answer
+        answer = self._answers.popleft() if self._answers else None
+        if answer is not None:
+            self._at = answer.at
+            if (answer.path, answer.iteration) == (call.record.path, call.record.iteration):
+                return answer
         self._answers.clear()
+        self._ended = False
         return None
+
+    def take_end(self) -> bool:
+        """Whether a segment has written the end at which the run is now."""
+        ended, self._ended = self._ended and not self._answers, False
+        return ended
 
     def now(self, clock: datetime) -> datetime:
         """The run's own time, where its clock says so."""
         if self._at is None:
             return clock
         # Inside of what was done already it was that time; afterwards it goes on from there.
-        return self._at if self._answers else max(self._at, clock)
+        return self._at if self else max(self._at, clock)

@@ -24,6 +24,7 @@ from activities.recording import write_record
 from definitions.calls import Answer, SegmentAnswer, SegmentRequest
 from definitions.names import SEGMENT_ACTIVITY
 from definitions.outputs import json_size
+from definitions.records import RecordBatch
 from worker.envelopes import envelope_of, in_segment
 from worker.interpreter.host import StepError
 from worker.interpreter.interpreter import Interpreter
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from activities.temporal import Activities
     from definitions.jsontypes import Json
     from definitions.ports import Recorder
-    from definitions.records import Record, RecordBatch
+    from definitions.records import Record
     from worker.interpreter.host import TaskCall
 
 #: A segment begins no more tasks after so many, so many seconds, or so many bytes of answers: these
@@ -64,7 +65,7 @@ class Segments:
             raise ApplicationError(
                 f"no run has asked for this segment: {error}", type="InputError", non_retryable=True
             ) from None
-        return SegmentAnswer(answers=await host.run()).to_json()
+        return (await host.run()).to_json()
 
 
 class _Together:
@@ -106,13 +107,14 @@ class _Host:
         self._kept: list[Record] = list(request.records)
         self._answers: list[Answer] = []
         self._bytes = 0
+        self._ended = False
         loop = asyncio.get_running_loop()
         self._began, self._clock = request.now, loop.time
         self._began_at = self._clock()
         self._now = request.now
         self._stopped = loop.create_future()
 
-    async def run(self) -> list[Answer]:
+    async def run(self) -> SegmentAnswer:
         """Runs as far as it goes; the answers are on record when this returns.
 
         Told to stop, it answers with what is done, if anything is.
@@ -131,7 +133,7 @@ class _Host:
         await self._recorder.settle()
         if told and not self._answers:
             raise asyncio.CancelledError
-        return self._answers
+        return SegmentAnswer(answers=self._answers, ended=self._ended)
 
     def now(self) -> datetime:
         """The run's own time: that of the last answer, as it will be when the run comes to it."""
@@ -190,7 +192,13 @@ class _Host:
         self._kept.append(record)
 
     async def flush(self, *, main_path: bool, seq: int) -> None:
-        """Stops."""
+        """Stops; at the run's end all of it is written first."""
+        state = self._state
+        # Only the run itself knows whether it was in time.
+        if state.ended_at is not None and state.deadline is None:
+            records = [*self._kept, self._interpreter.instance_record()]
+            await self._recorder.write(RecordBatch(ref=state.ref, records=records))
+            self._ended = True
         await self._stop()
 
     def unwritten(self) -> int:

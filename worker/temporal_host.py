@@ -83,6 +83,8 @@ class TemporalHost:
         self._waits = OrderedWaits(self.now, self.timer)
         self._flushing = False
         self._ahead = Ahead()
+        #: Whether anything came from outside since the last segment began.
+        self._disturbed = False
         #: How many facts were kept when the run went on from its last answer of a segment.
         self._mark = 0
         self.draining = False
@@ -206,6 +208,7 @@ class TemporalHost:
         Returns the task's own answer, or None where the task is still to be run.
         """
         carried, _ = self._kept.take()
+        self._disturbed = False
         request = request.model_copy(update={"now": self.now(), "records": carried})
         try:
             value = await workflow.execute_local_activity(
@@ -224,9 +227,9 @@ class TemporalHost:
         except asyncio.CancelledError:
             self._kept.put_back(carried)
             raise
-        answers = SegmentAnswer.model_validate(value).answers
+        answered = SegmentAnswer.model_validate(value)
         self._room.answered(json_size(value))
-        self._ahead.add(answers)
+        self._ahead.add(answered.answers, ended=answered.ended)
         return self._ahead.take(call) if self._ahead else None
 
     async def _answered(self, call: TaskCall, answer: Answer) -> Json:
@@ -294,11 +297,12 @@ class TemporalHost:
 
     def release(self) -> None:
         """Lets everything go on that was held."""
+        self._disturbed = True
         self._waits.release()
 
     def notice(self) -> None:
         """Tells that something came from outside: who waited for it goes on."""
-        self._moved = True
+        self._moved = self._disturbed = True
         self._drains()
         self.look()
 
@@ -320,6 +324,12 @@ class TemporalHost:
         In a branch it is a remote activity: local activities side by side are where the SDK is
         weakest on replay.
         """
+        if self._ahead.take_end():
+            self._kept.cut(self._mark)
+            if not self._disturbed:
+                return
+            # What came from outside has its place in the order, and so the end has another one.
+            always = True
         self._under_way += 1
         task = asyncio.current_task()
         told = task.cancelling() if task is not None else 0

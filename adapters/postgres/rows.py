@@ -7,12 +7,13 @@ record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from adapters.postgres.database import dump_json
 from definitions.identity import event_id, step_record_id
-from definitions.jsonvalues import storable
+from definitions.jsonvalues import MAX_DEPTH, storable
 from definitions.records import (
     ActionRecord,
     AttemptRecord,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from definitions.jsontypes import Json, JsonObject
     from definitions.records import ErrorInfo
 
+#: How U+0000 and surrogates, lone or in pairs, stand in JSON; pairs are looked at closely, too.
+_SUSPECT = re.compile(r"\\u(?:0000|d[89a-f])")
 #: The longest text of the columns that the specification calls VARCHAR(255).
 _SHORT = 255
 
@@ -81,8 +84,7 @@ class BatchRows:
 
     def add(self, rows: list[Row], key: _Key, values: JsonObject) -> None:
         """Adds a row to one of the lists; absent values are left out."""
-        kept, _ = storable({name: value for name, value in values.items() if value is not None})
-        text = dump_json(kept)
+        text = _text({name: value for name, value in values.items() if value is not None})
         rows.append(Row(key, text))
         self.size += len(text)
 
@@ -112,6 +114,18 @@ class BatchRows:
             iteration=iteration,
             attempt=attempt,
         )
+
+
+def _text(values: JsonObject) -> str:
+    """An object as JSON text that Postgres can keep."""
+    try:
+        text = dump_json(values)
+    except (ValueError, TypeError, RecursionError):
+        return dump_json(storable(values)[0])
+    # Hardly ever is there anything to replace, and a look at the text tells.
+    if _SUSPECT.search(text) is None and text.count("{") + text.count("[") <= MAX_DEPTH:
+        return text
+    return dump_json(storable(values)[0])
 
 
 def layers(rows: Iterable[Row]) -> list[list[Row]]:

@@ -101,7 +101,7 @@ async def test_ten_in_a_row_are_one_activity(stack: Stack) -> None:
     """The history has one entry for all of them; each has its row and its attempt."""
     handle = await stack.start(definition(*(local(f"s{n}") for n in range(10))), {"n": 0})
     assert (await stack.result(handle))["n"] == 10
-    assert await markers(handle) == ["steploom.resolve", "steploom.segment", "steploom.record"]
+    assert await markers(handle) == ["steploom.resolve", "steploom.segment"]
     record = await stack.record(handle)
     assert record.statuses() == [(f"s{n}", "completed") for n in range(10)]
     for n in range(10):
@@ -159,6 +159,47 @@ async def test_a_segment_that_is_cancelled(stack: Stack) -> None:
     assert record.statuses() == [("before", "completed"), ("slow", "cancelled")]
     assert record.attempt_statuses("slow") == ["cancelled"]
     assert record.instance.status == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["cancel", "pause"])
+async def test_the_end_that_a_segment_has_written_counts(stack: Stack, how: str) -> None:
+    """What comes while the last task ends changes nothing of it, and is on record."""
+    here = gate(f"segment-end-{how}")
+    handle = await stack.start(
+        definition(
+            local("before"),
+            step("last", "test.stubborn-local", input={"gate": f"segment-end-{how}", "n": 5}),
+        ),
+        {"n": 1},
+    )
+    await soon(here.entered)
+    if how == "cancel":
+        await handle.cancel()
+        await soon(here.cancelled)
+    else:
+        assert await handle.execute_update(UPDATE_PAUSE)
+    here.open.set()
+    assert (await stack.result(handle))["n"] == 5
+    record = await stack.record(handle)
+    assert record.instance.status == "completed"
+    assert record.statuses() == [("before", "completed"), ("last", "completed")]
+    assert record.event("workflow.completed")["outcome"] == "success"
+    acted = await stack.reader.actions(DEFAULT, record.instance.id)
+    assert [one.action for one in acted] == [how]
+
+
+async def test_a_run_that_fails_in_a_segment(stack: Stack) -> None:
+    """Its end is written with its last task: the failure, both audit events."""
+    document = definition(
+        local("a"), step("b", "test.fail-local", retryPolicy=retry(1)), local("c")
+    )
+    handle = await stack.start(document, {"n": 1})
+    assert (await stack.failure(handle)).type == "GatewayError"
+    assert await markers(handle) == ["steploom.resolve", "steploom.segment"]
+    record = await stack.record(handle)
+    assert record.instance.status == "failed"
+    assert record.event("workflow.completed")["outcome"] == "failed"
+    assert record.event("workflow.failed")["outcome"] == "failed"
 
 
 async def test_a_run_that_is_out_of_time_in_a_segment(stack: Stack) -> None:

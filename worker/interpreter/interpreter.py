@@ -165,7 +165,7 @@ class Interpreter:
                 raise
             self._end(InstanceStatus.CANCELLED)
         else:
-            if state.cancelling:
+            if state.cancelling and not self._host.ahead:
                 # The last task ended well although it was told to stop; the run still was.
                 self._end(InstanceStatus.CANCELLED)
             else:
