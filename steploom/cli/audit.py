@@ -99,7 +99,8 @@ def _events_table(page: AuditPage) -> Table:
 
     shown = table("TIME", "TYPE", "DEFINITION", "EXECUTION", "OUTCOME", "DECISION", "BY", "ERROR")
     for one in page.items:
-        facts = one.event_data.get("data", {}).get("workflow", {})
+        data = one.event_data.get("data", {})
+        facts = data.get("workflow") or {"approver": data.get("audit", {}).get("by")}
         names = (
             "workflow_id", "execution_id", "outcome", "approval_decision", "approver",
             "error_message",
@@ -167,6 +168,11 @@ def _told(verdict: Verdict) -> str:
         event = f", event {broken.event_id}" if broken.event_id else ""
         lines = [f"{verdict.org}: broken{place}{event}: {broken.message}"]
         lines.append(f"  {verdict.sealed:,} before it hold")
+    if verdict.anchor is not None:
+        lines.append(
+            f"  the chain begins after link {verdict.anchor.position:,}, pruned on "
+            f"{moment(verdict.anchor.pruned_at)} by {verdict.anchor.pruned_by}"
+        )
     if verdict.sealed:
         lines.append(f"  head {verdict.head}")
     if verdict.waiting.events:
