@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from typing_extensions import override
 
 from adapters.postgres.audit import Audit
 from adapters.postgres.audit_pruning import AuditPruning
@@ -484,6 +485,7 @@ async def test_a_check_begins_again_when_the_anchor_moves(
     class Slow(Audit):
         pruned = False
 
+        @override
         async def head(self, org_id: UUID) -> int:
             if not self.pruned:
                 self.pruned = True
