@@ -62,6 +62,8 @@ class Damage(StrEnum):
     HEAD_MISSING = "head_missing"
     HEAD_PRUNED = "head_pruned"
     ANCHOR_CHANGED = "anchor_changed"
+    FILE_CHANGED = "file_changed"
+    FILE_REMOVED = "file_removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,15 @@ class Break:
     position: int | None
     event_id: UUID | None
     message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "damage": str(self.damage),
+            "position": self.position,
+            "eventId": str(self.event_id) if self.event_id else None,
+            "message": self.message,
+        }
 
 
 @dataclass(frozen=True, slots=True)

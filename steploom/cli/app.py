@@ -422,6 +422,7 @@ _add(
     None,
     "steploom audit verify",
     "steploom audit verify --org all --output json",
+    "steploom audit verify --archive /mnt/archive",
 )
 _add(_audit, "seal", audit.seal, None, "steploom audit seal")
 _add(

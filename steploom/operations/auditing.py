@@ -58,10 +58,10 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        broken, anchor = self.broken, self.anchor
+        anchor = self.anchor
         return {
             "org": self.org,
-            "whole": broken is None,
+            "whole": self.broken is None,
             "sealed": self.sealed,
             "head": self.head,
             "anchor": None
@@ -75,14 +75,7 @@ class Verdict:
             },
             "unsealed": self.waiting.events,
             "unsealedSince": self.waiting.since.isoformat() if self.waiting.since else None,
-            "broken": None
-            if broken is None
-            else {
-                "damage": str(broken.damage),
-                "position": broken.position,
-                "eventId": str(broken.event_id) if broken.event_id else None,
-                "message": broken.message,
-            },
+            "broken": self.broken.to_json() if self.broken is not None else None,
         }
 
 
@@ -121,14 +114,14 @@ async def _verify(
     waiting = await audit.waiting(org.id)
     total = await audit.head(org.id)
     chain = Chain(anchor.position, anchor.hash) if anchor is not None else Chain()
-    seen = expected is None or (anchor is not None and _is(expected, chain))
+    seen = expected is None or (anchor is not None and is_head(expected, chain))
     broken = None
     async for page in audit.chain(org.id):
         for link in page:
             broken = chain.follow(link)
             if broken is not None:
                 break
-            seen = seen or _is(expected, chain)
+            seen = seen or is_head(expected, chain)
         if broken is not None:
             break
         progress(chain.position, total)
@@ -150,7 +143,8 @@ def _begins(chain: Chain, anchor: Anchor) -> Break | None:
     return Break(Damage.SEAL_REMOVED, anchor.position + 1, None, message)
 
 
-def _is(expected: Head | None, chain: Chain) -> bool:
+def is_head(expected: Head | None, chain: Chain) -> bool:
+    """Whether a head that was noted is the last link that was followed."""
     if expected is None or expected.hash != chain.hash:
         return False
     return expected.position is None or expected.position == chain.position

@@ -1,13 +1,9 @@
-"""The retention of audit events: what goes, what never does, and what shows that it went."""
+"""The retention of audit events: what goes, what never does, and who may remove them."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -19,109 +15,33 @@ from adapters.postgres.audit_pruning import AuditPruning
 from adapters.postgres.audit_seals import AuditSealer
 from adapters.postgres.database import APP_ROLE, Database
 from adapters.postgres.definitions import PostgresDefinitionStore
+from adapters.postgres.migrate import downgrade
 from adapters.postgres.recorder import PostgresRecorder
 from definitions.errors import RefusedError
-from definitions.identity import org_id
-from definitions.seals import ORIGIN, Chain, Damage, Link
-from steploom.operations.archive import Archive
-from steploom.operations.auditing import Head, Verdict, verify
-from steploom.operations.pruning import Pruned, Pruning
-from tests.integration.facts import DEFAULT, audit, facts, run_ref, started
+from definitions.seals import Damage
+from steploom.operations.auditing import verify
+from tests.integration.facts import DEFAULT, run_ref, started
+from tests.integration.pruning import (
+    ACME,
+    ALL,
+    FIRST,
+    FORWARD,
+    OLD,
+    age,
+    aged,
+    check,
+    everything,
+    organization,
+    owner,
+    prune,
+    write,
+)
 from tests.postgres import as_administrator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
     from uuid import UUID
 
-ACME = org_id("acme")
-OLD, ALL = 7, 10
-#: Times of the past for the first events without a seal, so that they come first in the chain too.
-AGE = """
-UPDATE audit_events SET recorded_at = event_timestamp - interval '30 years'
-WHERE (event_data->'data'->'workflow'->>'step_name')::integer < {}
-    AND event_id IN (SELECT event_id FROM audit_unsealed);
-UPDATE audit_unsealed AS u SET recorded_at = e.recorded_at
-FROM audit_events AS e WHERE e.org_id = u.org_id AND e.event_id = u.event_id;
-UPDATE audit_events SET event_timestamp = recorded_at
-WHERE event_id IN (SELECT event_id FROM audit_unsealed)
-"""
-FIRST = "SELECT min(position) AS first FROM audit_seals WHERE org_id = %s"
-LEFT = "SELECT count(*) AS count FROM audit_events WHERE org_id = %s"
-
-
-async def write(database: Database, org: UUID = DEFAULT, start: int = 0) -> None:
-    """Ten events, each of a run of its own, that are not sealed."""
-    recorder = PostgresRecorder(database)
-    for number in range(start, start + ALL):
-        ref = run_ref(f"{org}-{number}", org)
-        event = audit(ref, number, "workflow.started", step_name=str(number))
-        await recorder.write(facts(ref, event))
-    await recorder.close()
-
-
-def as_replica(url: str, statements: str) -> None:
-    """As a superuser who switches the triggers off."""
-    as_administrator(url, f"SET session_replication_role = replica; {statements}")
-
-
-def age(url: str, older: int = OLD) -> None:
-    """Has so many of the events happened thirty years ago, and no execution on record."""
-    as_replica(url, AGE.format(older))
-    as_administrator(url, "DELETE FROM workflow_instances")
-
-
-@pytest.fixture
-async def owner(database_url: str) -> AsyncIterator[Database]:
-    """Who connects to it as the owner of the tables does."""
-    async with Database(database_url, as_owner=True) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def aged(database: Database, database_url: str) -> str:
-    """The administrator's URL of a database with ten sealed events, seven of them old."""
-    await write(database)
-    age(database_url)
-    assert await AuditSealer(database).seal_all(DEFAULT) == ALL
-    return database_url
-
-
-async def organization(database: Database, slug: str = "default") -> Any:
-    return await PostgresDefinitionStore(database).find_org(slug)
-
-
-async def prune(
-    database: Database,
-    *,
-    portion: int = 3,
-    archive: Archive | None = None,
-    dry_run: bool = False,
-    slug: str = "default",
-    older_than: str = "P20Y",
-) -> Pruned:
-    """Prunes one org, in portions of three."""
-    pruning = Pruning(
-        database=database,
-        archive=archive,
-        older_than=older_than,
-        by="auditor@example.com",
-        dry_run=dry_run,
-        say=lambda _: None,
-        portion=portion,
-    )
-    [done] = await pruning.run([await organization(database, slug)])
-    return done
-
-
-async def check(database: Database, expected: str | None = None, slug: str = "default") -> Verdict:
-    head = Head.parse(expected) if expected is not None else None
-    return await verify(Audit(database), await organization(database, slug), head)
-
-
-def everything(url: str) -> list[list[dict[str, Any]]]:
-    tables = ("audit_events", "audit_seals", "audit_unsealed", "audit_anchors")
-    return [as_administrator(url, f"TABLE {table} ORDER BY 1, 2") for table in tables]
+__all__ = ["aged", "owner"]
 
 
 async def test_the_old_go_and_the_chain_holds_from_there(
@@ -227,102 +147,6 @@ async def test_heads_that_were_noted(aged: str, owner: Database, database: Datab
         assert broken.damage is Damage.HEAD_MISSING
 
 
-#: What the owner of the database does to a chain that was pruned up to 7.
-FORWARD = """
-INSERT INTO audit_anchors (org_id, position, hash, removed, older_than, pruned_by, event_id)
-SELECT org_id, position, hash, 1, now(), 'auditor@example.com', event_id FROM audit_seals
-WHERE position = 8
-"""
-CUT_BEHIND = """
-DELETE FROM audit_events WHERE event_id =
-    (SELECT event_id FROM audit_seals WHERE position = 8);
-DELETE FROM audit_seals WHERE position = 8
-"""
-MOVED_BACK = "DELETE FROM audit_anchors WHERE position = 7"
-HASH = "UPDATE audit_anchors SET hash = repeat('a', 64) WHERE position = 7"
-WHO = "UPDATE audit_anchors SET pruned_by = 'nobody' WHERE position = 7"
-WHICH = """
-UPDATE audit_anchors SET event_id = (SELECT event_id FROM audit_seals LIMIT 1) WHERE position = 7
-"""
-UNTOLD = "DELETE FROM audit_events WHERE event_type = 'audit.pruned'"
-CHANGED = """
-UPDATE audit_events SET event_type = 'x'
-WHERE event_id = (SELECT event_id FROM audit_seals WHERE position = {})
-"""
-GONE = """
-DELETE FROM audit_events WHERE event_id = (SELECT event_id FROM audit_seals WHERE position = 2)
-"""
-REMADE = """
-UPDATE audit_seals SET previous_hash = repeat('a', 64), hash = encode(sha256(
-    convert_to('8 ' || repeat('a', 64) || ' ' || event_hash, 'UTF8')), 'hex')
-WHERE position = 8
-"""
-OF_BEFORE = """
-INSERT INTO audit_seals
-SELECT org_id, 2, gen_random_uuid(), event_hash, previous_hash,
-    encode(sha256(convert_to('2 ' || previous_hash || ' ' || event_hash, 'UTF8')), 'hex')
-FROM audit_seals WHERE position = 8
-"""
-TAMPERING = {
-    "the anchor gone": ("DELETE FROM audit_anchors", Damage.SEAL_REMOVED, 1),
-    "the anchor moved back": (MOVED_BACK, Damage.SEAL_REMOVED, 7),
-    "the anchor moved on": (FORWARD, Damage.ANCHOR_CHANGED, 8),
-    "moved on, and the link removed": (f"{FORWARD}; {CUT_BEHIND}", Damage.ANCHOR_CHANGED, 8),
-    "the anchor's hash": (HASH, Damage.ANCHOR_CHANGED, 8),
-    "who it was": (WHO, Damage.ANCHOR_CHANGED, 7),
-    "another event": (WHICH, Damage.ANCHOR_CHANGED, 7),
-    "what tells of it": (UNTOLD, Damage.EVENT_REMOVED, 11),
-    "the first link": (CUT_BEHIND, Damage.SEAL_REMOVED, 8),
-    "all links": ("DELETE FROM audit_seals", Damage.SEAL_REMOVED, 8),
-    "an event": (CHANGED.format(9), Damage.EVENT_CHANGED, 9),
-    "a link made anew": (REMADE, Damage.ANCHOR_CHANGED, 8),
-    "a link of before": (OF_BEFORE, Damage.ANCHOR_CHANGED, 2),
-}
-
-
-@pytest.mark.parametrize(
-    ("statements", "damage", "position"), list(TAMPERING.values()), ids=list(TAMPERING)
-)
-async def test_what_was_tampered_with_afterwards_is_named(
-    aged: str, owner: Database, statements: str, damage: Damage, position: int
-) -> None:
-    """The anchor is held against the first link behind it, and against what the chain tells."""
-    await prune(owner)
-    await AuditSealer(owner).seal_all(DEFAULT)
-    as_replica(aged, statements)
-    broken = (await check(owner)).broken
-    assert broken is not None
-    assert (broken.damage, broken.position) == (damage, position)
-    left = as_administrator(aged, LEFT, DEFAULT)
-    done = await prune(owner, older_than="PT0S")
-    assert (done.removed, done.kept) == (0, "damaged")
-    assert as_administrator(aged, LEFT, DEFAULT) == left
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        CHANGED.format(2),
-        GONE,
-        "UPDATE audit_seals SET hash = repeat('a', 64) WHERE position = 2",
-        "UPDATE audit_seals SET previous_hash = repeat('a', 64) WHERE position = 2",
-        "DELETE FROM audit_seals WHERE position = 2",
-    ],
-)
-async def test_the_function_itself_keeps_what_is_damaged(
-    aged: str, owner: Database, damage: str
-) -> None:
-    """Whoever calls it without looking before: the proof of what was done is not removed."""
-    as_replica(aged, damage)
-    pruning = AuditPruning(owner)
-    before = await pruning.before("P20Y")
-    portion = await pruning.portion(DEFAULT, before, 0, 3)
-    assert (portion.upto, portion.stopped_by) == (1, "damaged")
-    with pytest.raises(RefusedError, match="damaged"):
-        await pruning.remove(DEFAULT, portion._replace(upto=3), before, "x")
-    assert as_administrator(aged, "SELECT FROM audit_anchors") == []
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -395,54 +219,6 @@ async def test_another_orgs_chain_is_untouched(
     assert (await check(database)).sealed == 3
 
 
-async def test_who_is_stopped_between_two_portions_begins_again(
-    aged: str, database: Database, tmp_path: Path
-) -> None:
-    """What went is told and holds; the rest goes the next time, and all of it is archived once."""
-    archive = Archive(tmp_path / "archive")
-    async with Database(aged, as_owner=True) as owner:
-        stopped = Pruning(
-            database=owner, archive=archive, older_than="P20Y", by="x", dry_run=False,
-            say=_stop, portion=3,
-        )  # fmt: skip
-        with pytest.raises(_StoppedError):
-            await stopped.run([await organization(owner)])
-        verdict = await check(database)
-        assert (verdict.broken, verdict.sealed) == (None, 7)
-        assert (await prune(owner, archive=archive)).removed == 4
-    assert (await check(database)).broken is None
-    assert [position for position, _ in _archived(tmp_path / "archive")] == list(range(1, 8))
-
-
-class _StoppedError(Exception):
-    pass
-
-
-def _stop(_: str) -> None:
-    raise _StoppedError
-
-
-async def test_what_is_archived_and_did_not_go_is_archived_again(
-    aged: str, owner: Database, database: Database, tmp_path: Path
-) -> None:
-    """A transaction that fails leaves the events where they are, and says nothing of them."""
-    before = everything(aged)
-    as_administrator(
-        aged,
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'no room'; END $$;"
-        " CREATE TRIGGER refuse BEFORE DELETE ON audit_seals FOR EACH ROW"
-        " EXECUTE FUNCTION refuse()",
-    )
-    archive = Archive(tmp_path / "archive")
-    with pytest.raises(psycopg.errors.RaiseException, match="no room"):
-        await prune(owner, archive=archive)
-    assert everything(aged) == before
-    as_administrator(aged, "DROP TRIGGER refuse ON audit_seals; DROP FUNCTION refuse()")
-    assert (await prune(owner, archive=archive)).removed == OLD
-    assert (await check(database)).broken is None
-
-
 async def test_two_at_once_remove_each_event_once(
     aged: str, owner: Database, database: Database
 ) -> None:
@@ -497,82 +273,10 @@ async def test_a_check_begins_again_when_the_anchor_moves(
     assert aged
 
 
-def _archived(folder: Path) -> list[tuple[int, str]]:
-    """Position and text of every event in an archive, each file checked with the manifest."""
-    found = []
-    for line in (folder / "manifest.jsonl").read_text().splitlines():
-        entry = json.loads(line)
-        content = (folder / entry["file"]).read_bytes()
-        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-        head, *links = map(json.loads, gzip.decompress(content).splitlines())
-        assert head["audit"] == entry["audit"]
-        found += [(link["position"], link["event"]) for link in links]
-    return found
-
-
-async def test_the_archive_has_everything_that_went(
-    aged: str, owner: Database, database: Database, tmp_path: Path
-) -> None:
-    """Each event with its link, which hold from 64 zeros to the anchor, without any database."""
-    events = as_administrator(
-        aged, "SELECT e.* FROM audit_events AS e JOIN audit_seals USING (event_id)"
-        " WHERE position <= 7 ORDER BY position",
-    )  # fmt: skip
-    done = await prune(owner, archive=Archive(tmp_path / "archive"))
-    assert (done.removed, done.archived) == (OLD, 3)
-    files = sorted((tmp_path / "archive").rglob("*.gz"))
-    assert [file.name for file in files] == [
-        "000000000001-000000000003.jsonl.gz",
-        "000000000004-000000000006.jsonl.gz",
-        "000000000007-000000000007.jsonl.gz",
-    ]
-    chain = Chain(0, ORIGIN)
-    for file in files:
-        head, *links = map(json.loads, gzip.decompress(file.read_bytes()).splitlines())
-        assert head["audit"]["previousHash"] == chain.hash
-        for link in links:
-            made = Link(
-                link["position"], uuid4(), link["eventHash"], link["previousHash"], link["hash"],
-                link["event"],
-            )  # fmt: skip
-            assert chain.follow(made) is None
-        assert head["audit"]["hash"] == chain.hash
-    assert done.anchor == f"{chain.hash}@7"
-    texts = [json.loads(text) for _, text in _archived(tmp_path / "archive")]
-    assert [one["event_id"] for one in texts] == [str(one["event_id"]) for one in events]
-    assert [one["event_data"] for one in texts] == [one["event_data"] for one in events]
-    assert (await check(database)).broken is None
-
-
-async def test_the_auditors_own_query_begins_at_the_anchor(
-    aged: str, owner: Database, database: Database
-) -> None:
-    """The query in audit.md holds for what is left, and shows where an anchor does not fit."""
-    from tests.docs import blocks  # noqa: PLC0415
-
-    await prune(owner)
-    await AuditSealer(database).seal_all(DEFAULT)
-    [query] = [block.text for block in blocks("sql") if "event_holds" in block.text]
-    names = ("no_gap", "follows", "seal_holds", "event_holds")
-
-    def wrong() -> set[tuple[int, str]]:
-        rows = as_administrator(aged, query)
-        assert len(rows) == 6
-        return {(row["position"], name) for row in rows for name in names if not row[name]}
-
-    assert wrong() == set()
-    as_replica(aged, "UPDATE audit_anchors SET hash = repeat('a', 64) WHERE position = 7")
-    assert wrong() == {(8, "follows")}
-    as_replica(aged, "DELETE FROM audit_anchors WHERE position = 7")
-    assert wrong() == {(8, "follows"), (8, "no_gap")}
-
-
 async def test_the_schema_can_be_taken_back_and_refuses_again(
     aged: str, owner: Database, database_url: str
 ) -> None:
     """After the downgrade nothing of the audit trail can be deleted, by whatever anchor."""
-    from adapters.postgres.migrate import downgrade  # noqa: PLC0415
-
     await prune(owner)
     assert aged == database_url
     downgrade(database_url, "023_match_triggers")

@@ -177,7 +177,8 @@ async def test_prune(written: str, tmp_path: Path) -> None:
     [left] = await answer(written, "audit", "verify", "--expect", done["anchor"])
     assert (left["whole"], left["sealed"], left["anchor"]["position"]) == (True, 3, 4)
     told = await steploom(written, "audit", "verify")
-    assert "default: whole, 3 sealed\n  the chain begins after link 4, pruned on " in told.stdout
+    assert f"default: whole, 3 sealed\n  head {left['head']}\n" in told.stdout
+    assert "\n  the chain begins after link 4, pruned on " in told.stdout
     assert " by auditor@example.com\n" in told.stdout
     page = await answer(written, "audit", "list", "--type", "audit.pruned")
     [block] = blocks("json", "pruned")
@@ -192,6 +193,19 @@ async def test_prune(written: str, tmp_path: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert read.stdout == f"whole, up to {done['anchor']}\n"
+    # No database is asked for this.
+    offline = ("audit", "verify", "--archive", archive)
+    [found] = await answer("postgresql://nobody@127.0.0.1:1/none", *offline, "--org", "all")
+    assert found == {
+        "org": "default", "whole": True, "first": 1, "sealed": 4, "head": done["anchor"],
+        "broken": None,
+    }  # fmt: skip
+    told = await steploom(written, *offline)
+    assert told.stdout == (
+        f"default: whole, 4 sealed\n  head {done['anchor']}\n  in the archive from link 1 on\n"
+    )
+    assert (await steploom(written, *offline, "--org", "acme")).returncode == 3
+    await answer(written, *offline, "--expect", f"{left['head']}", code=1)
 
 
 async def test_prune_says_what_it_keeps(written: str) -> None:
