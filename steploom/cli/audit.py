@@ -192,6 +192,7 @@ def _told(verdict: Verdict) -> str:
             f"  the chain begins after link {verdict.anchor.position:,}, pruned on "
             f"{moment(verdict.anchor.pruned_at)} by {verdict.anchor.pruned_by}"
         )
+        lines.append(f"  anchor {verdict.anchor.hash}@{verdict.anchor.position}")
     if verdict.waiting.events:
         since = moment(verdict.waiting.since)
         lines.append(f"  {verdict.waiting.events:,} not sealed yet, the oldest since {since}")

@@ -179,7 +179,7 @@ async def test_prune(written: str, tmp_path: Path) -> None:
     told = await steploom(written, "audit", "verify")
     assert f"default: whole, 3 sealed\n  head {left['head']}\n" in told.stdout
     assert "\n  the chain begins after link 4, pruned on " in told.stdout
-    assert " by auditor@example.com\n" in told.stdout
+    assert f" by auditor@example.com\n  anchor {done['anchor']}\n" in told.stdout
     page = await answer(written, "audit", "list", "--type", "audit.pruned")
     [block] = blocks("json", "pruned")
     shown, [event] = json.loads(block.text), page["items"]
