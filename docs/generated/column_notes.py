@@ -45,7 +45,7 @@ TABLES: dict[str, str] = {
     "audit_events": (
         "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`, but "
         "for what `prune_audit_events()` removes (see "
-        "[how long it is kept](features/audit.md#how-long-it-is-kept))."
+        "[its retention](audit-retention.md))."
     ),
     "audit_seals": (
         "The hash chain of each org over its audit events, one link for each (see "

@@ -187,7 +187,7 @@ async def test_prune(written: str, tmp_path: Path) -> None:
     assert shown["data"]["audit"].keys() == event["eventData"]["data"]["audit"].keys()
     listed = await steploom(written, "audit", "list", "--limit", "1")
     assert "auditor@example.com" in listed.stdout
-    [recipe] = [one for one in blocks("python") if one.page.name == "audit.md"]
+    [recipe] = [one for one in blocks("python") if one.page.name == "audit-retention.md"]
     read = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-c", recipe.text, f"{archive}/default/audit"],
         capture_output=True, text=True, check=True,
