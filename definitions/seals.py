@@ -6,7 +6,8 @@ and restored has the same bytes. Two hashes make a link, both SHA-256 in hexadec
     event_hash = sha256(text of the event, as UTF-8)
     hash       = sha256("{position} {previous_hash} {event_hash}")
 
-Positions count from 1 in each org; the first link follows on 64 zeros.
+Positions count from 1 in each org; the first link follows on 64 zeros. Where the oldest links were
+pruned, the first that is left follows on the anchor, which keeps the hash of the last that went.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
 #: What the first link follows on.
@@ -58,6 +60,10 @@ class Damage(StrEnum):
     SEAL_REMOVED = "seal_removed"
     SEAL_REPLACED = "seal_replaced"
     HEAD_MISSING = "head_missing"
+    HEAD_PRUNED = "head_pruned"
+    ANCHOR_CHANGED = "anchor_changed"
+    FILE_CHANGED = "file_changed"
+    FILE_REMOVED = "file_removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,58 @@ class Break:
     event_id: UUID | None
     message: str
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "damage": str(self.damage),
+            "position": self.position,
+            "eventId": str(self.event_id) if self.event_id else None,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The last link that was pruned: the first one that is left follows on it.
+
+    ``removed`` counts what the last portion took; ``told`` is ``data.audit`` of the audit event
+    ``event_id``, which tells the same. None: it is gone, or is no such event.
+    """
+
+    position: int
+    hash: str
+    removed: int
+    pruned_at: datetime
+    pruned_by: str
+    event_id: UUID
+    told: dict[str, Any] | None = None
+
+    def untold(self) -> Break | None:
+        """What is wrong where the chain does not tell of this anchor."""
+        said = {
+            "position": self.position,
+            "hash": self.hash,
+            "removed": self.removed,
+            "by": self.pruned_by,
+        }
+        if self.told is not None and said.items() <= self.told.items():
+            return None
+        message = (
+            f"no audit event tells that the links up to {self.position} were pruned as the anchor "
+            "says: it was moved or made anew"
+        )
+        return Break(Damage.ANCHOR_CHANGED, self.position, self.event_id, message)
+
 
 class Chain:
     """Follows a chain, link by link, from a place on that is known to be good.
 
-    ``position`` and ``hash`` are those of the last good link, (0, ``ORIGIN``) before the first.
+    ``position`` and ``hash`` are those of the last good link: those of the anchor before the first
+    that is left, (0, ``ORIGIN``) where nothing was pruned.
     """
 
     def __init__(self, position: int = 0, hash: str = ORIGIN) -> None:  # noqa: A002 (its name)
+        self._start = position
         self.position = position
         self.hash = hash
 
@@ -93,11 +143,23 @@ class Chain:
 
     def _wrong(self, link: Link) -> tuple[Damage, str] | None:
         expected = self.position + 1
-        if link.position != expected:
+        if link.position < expected:
+            message = f"the links up to {self.position} were pruned, says the anchor: it was moved"
+            return Damage.ANCHOR_CHANGED, message
+        if link.position > expected:
             last = link.position - 1
             gone = f"seal {last} was" if last == expected else f"seals {expected} to {last} were"
             return Damage.SEAL_REMOVED, f"the {gone} removed"
-        return _wrong_seal(link) or _wrong_place(link, self.hash) or _wrong_event(link)
+        return _wrong_seal(link) or self._wrong_place(link) or _wrong_event(link)
+
+    def _wrong_place(self, link: Link) -> tuple[Damage, str] | None:
+        if link.previous_hash == self.hash:
+            return None
+        if self.position == self._start > 0:
+            message = "the seal does not follow the anchor: one of them was made anew"
+            return Damage.ANCHOR_CHANGED, message
+        message = "the seal does not follow the one before it: one of them was made anew"
+        return Damage.SEAL_REPLACED, message
 
 
 def _wrong_seal(link: Link) -> tuple[Damage, str] | None:
@@ -107,13 +169,6 @@ def _wrong_seal(link: Link) -> tuple[Damage, str] | None:
     if own is not None:
         return Damage.SEAL_MOVED, f"the seal that stands here was made for position {own}"
     return Damage.SEAL_CHANGED, "the seal is not what it was when it was made"
-
-
-def _wrong_place(link: Link, previous_hash: str) -> tuple[Damage, str] | None:
-    if link.previous_hash == previous_hash:
-        return None
-    message = "the seal does not follow the one before it: one of them was made anew"
-    return Damage.SEAL_REPLACED, message
 
 
 def _wrong_event(link: Link) -> tuple[Damage, str] | None:

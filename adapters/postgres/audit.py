@@ -11,7 +11,7 @@ from psycopg import sql
 from adapters.postgres.audit_seals import EVENT_TEXT, AuditSealer
 from adapters.postgres.pages import page_end, read_page_end
 from definitions.errors import InvalidInputError
-from definitions.seals import Link
+from definitions.seals import Anchor, Link
 from definitions.views import AuditPage, AuditView
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ WHERE s.org_id = %(org)s AND s.position > %(after)s
 ORDER BY s.position
 LIMIT %(limit)s
 """).format(sql.SQL(EVENT_TEXT))
+_ANCHOR = """
+SELECT a.position, a.hash, a.removed, a.pruned_at, a.pruned_by, a.event_id,
+       CASE WHEN e.event_type = 'audit.pruned' THEN e.event_data->'data'->'audit' END AS told
+FROM audit_anchors AS a
+LEFT JOIN audit_events AS e ON e.org_id = a.org_id AND e.event_id = a.event_id
+WHERE a.org_id = %(org)s
+ORDER BY a.position DESC
+LIMIT 1
+"""
 _HEAD = "SELECT position FROM audit_seals WHERE org_id = %(org)s ORDER BY position DESC LIMIT 1"
 _WAITING = """
 SELECT count(*) AS events, min(recorded_at) AS since FROM audit_unsealed WHERE org_id = %(org)s
@@ -153,6 +162,11 @@ class Audit:
                 return
             yield page
             after = page[-1].position
+
+    async def anchor(self, org_id: UUID) -> Anchor | None:
+        """The last link that was pruned, if any was."""
+        rows = await self._rows(_ANCHOR, {"org": org_id})
+        return Anchor(**rows[0]) if rows else None
 
     async def head(self, org_id: UUID) -> int:
         """The position of the last link; 0 where there is none."""

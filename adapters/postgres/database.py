@@ -74,13 +74,18 @@ class Database:
         url: ``postgresql://user:password@host:port/database``.
         pool_size: The most connections kept at a time.
         timeout: Seconds to wait for a connection before the database counts as unreachable.
+        as_owner: Whether it is somebody who does what the application may not, and so never acts
+            as the application's role.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8, timeout: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 8, timeout: float = 10.0, as_owner: bool = False
+    ) -> None:
         self._url = libpq_url(url)
         self._timeout = timeout
         self._pool_size = pool_size
         self._role: str | None = None
+        self._as_owner = as_owner
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self._url,
             open=False,
@@ -113,7 +118,8 @@ class Database:
             )
             cursor = await probe.execute(_MAY_ACT, (APP_ROLE,))
             row = await cursor.fetchone()
-            self._role = APP_ROLE if row is not None and row[0] else None
+            may_act = row is not None and row[0] and not self._as_owner
+            self._role = APP_ROLE if may_act else None
             await probe.close()
             await self._pool.open(wait=True, timeout=self._timeout)
         except psycopg.OperationalError as error:

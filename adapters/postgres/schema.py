@@ -28,6 +28,7 @@ REVISIONS = (
     "021_create_provider_workflows",
     "022_publish_runs",
     "023_match_triggers",
+    "024_prune_audit_events",
 )
 HEAD = REVISIONS[-1]
 

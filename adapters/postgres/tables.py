@@ -334,6 +334,21 @@ audit_unsealed = Table(
     Index("audit_unsealed_order_idx", "org_id", "recorded_at", "event_id"),
 )
 
+#: Where the chain of an org begins, once its oldest events were pruned: behind its last row here.
+audit_anchors = Table(
+    "audit_anchors",
+    metadata,
+    Column("org_id", Uuid, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("removed", BigInteger, nullable=False),
+    _timestamp("older_than"),
+    _timestamp("pruned_at", default=True),
+    Column("pruned_by", String(255), nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    PrimaryKeyConstraint("org_id", "position", name="audit_anchors_pkey"),
+)
+
 #: What was created through a provider that keeps its workflows here.
 provider_workflows = Table(
     "provider_workflows",

@@ -43,13 +43,19 @@ TABLES: dict[str, str] = {
         "[triggers](features/triggers.md))."
     ),
     "audit_events": (
-        "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`."
+        "What auditors read. Append-only: triggers refuse `UPDATE`, `DELETE` and `TRUNCATE`, but "
+        "for what `prune_audit_events()` removes (see "
+        "[its retention](audit-retention.md))."
     ),
     "audit_seals": (
         "The hash chain of each org over its audit events, one link for each (see "
         "[the audit trail](features/audit.md)). Append-only as well."
     ),
     "audit_unsealed": "The audit events that wait for their seal.",
+    "audit_anchors": (
+        "Where the chain of an org begins, once its oldest events were pruned: behind the last of "
+        "its rows. One for each portion that went. Append-only as well."
+    ),
     "provider_workflows": (
         "What was created through the provider `temporal` (see [providers](providers.md)). Its "
         "definitions are registered like any other."
@@ -200,9 +206,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "resolved_at": "When a retry went well; null until then.",
     },
     "audit_events": {
-        "event_id": "A UUIDv5 of org, run and type.",
+        "event_id": "A UUIDv5 of org, run and type; random for `audit.pruned`.",
         "event_timestamp": "When it happened, in the run's own time.",
-        "event_type": "`workflow.started`, `workflow.completed` or `workflow.failed`.",
+        "event_type": (
+            "`workflow.started`, `workflow.completed`, `workflow.failed`, or `audit.pruned`."
+        ),
         "event_data": "The event (see [audit events](#audit-events)).",
         "org_id": _ORG,
         "instance_id": "The run: `workflow_instances.id`.",
@@ -214,7 +222,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "position": "Its place in the org's chain, from 1 and without gaps.",
         "event_id": "The event: `audit_events.event_id`.",
         "event_hash": "The SHA-256 of the event as it is stored, in hexadecimal.",
-        "previous_hash": "The `hash` of the link before; 64 zeros at the first one.",
+        "previous_hash": "The `hash` of the link before, be it pruned; 64 zeros at the first one.",
         "hash": "The SHA-256 of `position`, `previous_hash` and `event_hash`.",
         "sealed_at": "When the link was made.",
     },
@@ -222,6 +230,16 @@ COLUMNS: dict[str, dict[str, str]] = {
         "org_id": _ORG,
         "event_id": "The event: `audit_events.event_id`.",
         "recorded_at": "When the event was written.",
+    },
+    "audit_anchors": {
+        "org_id": _ORG,
+        "position": "The last link that went; so many went in all.",
+        "hash": "Its hash, on which the first link that is left follows.",
+        "removed": "How many went with this portion.",
+        "older_than": "Only events of before this time went.",
+        "pruned_at": "When they went.",
+        "pruned_by": "Who removed them, as it was said (`--as`).",
+        "event_id": "The audit event `audit.pruned` that tells the same: `audit_events.event_id`.",
     },
     **EXECUTION_COLUMNS,
 }

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from steploom.cli import (
     audit,
+    audit_prune,
     channels,
     cleanup,
     configs,
@@ -421,8 +422,17 @@ _add(
     None,
     "steploom audit verify",
     "steploom audit verify --org all --output json",
+    "steploom audit verify --archive /mnt/archive",
 )
 _add(_audit, "seal", audit.seal, None, "steploom audit seal")
+_add(
+    _audit,
+    "prune",
+    audit_prune.prune,
+    None,
+    "steploom audit prune --older-than P7Y --dry-run",
+    "steploom audit prune --older-than P7Y --archive /mnt/archive",
+)
 _providers = _group("providers", "The engines that executions can be started on.", OPERATE)
 _add(_providers, "list", providers.list_providers, None, "steploom providers list")
 

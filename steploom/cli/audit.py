@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from definitions.ports import Organization
     from definitions.views import AuditPage
-    from steploom.operations.auditing import Verdict
+    from steploom.operations.archived_audit import ArchivedChain
+    from steploom.operations.auditing import Head, Verdict
     from steploom.services import Services
 
 #: ``--org`` for every org.
@@ -99,7 +101,8 @@ def _events_table(page: AuditPage) -> Table:
 
     shown = table("TIME", "TYPE", "DEFINITION", "EXECUTION", "OUTCOME", "DECISION", "BY", "ERROR")
     for one in page.items:
-        facts = one.event_data.get("data", {}).get("workflow", {})
+        data = one.event_data.get("data", {})
+        facts = data.get("workflow") or {"approver": data.get("audit", {}).get("by")}
         names = (
             "workflow_id", "execution_id", "outcome", "approval_decision", "approver",
             "error_message",
@@ -117,6 +120,12 @@ def verify(
             metavar="HASH[@POSITION]", help="A head that was printed earlier; it must be there."
         ),
     ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Check what `audit prune` has archived here, without a database."
+        ),
+    ] = None,
     org: OrgsOption = "default",
     output: OutputOption = Format.TABLE,
 ) -> None:
@@ -125,14 +134,18 @@ def verify(
     Prints the head of the chain. Keep it where nobody who can write to the database can: with
     --expect it shows that the chain's end was not cut off.
     """
-    from steploom.operations.auditing import Head  # noqa: PLC0415 (heavy, as all of these)
+    from steploom.operations.auditing import Head as NotedHead  # noqa: PLC0415 (heavy, as all)
     from steploom.operations.auditing import verify as check  # noqa: PLC0415
 
-    expected = Head.parse(expect) if expect is not None else None
+    expected = NotedHead.parse(expect) if expect is not None else None
     if expected is not None and org == _ALL:
         raise InvalidInputError(
             "--expect is the head of one org's chain", hint="name that org with --org"
         )
+
+    if archive is not None:
+        _verify_archive(archive, org, expected, output)
+        return
 
     async def work(services: Services, orgs: list[Organization]) -> list[Verdict]:
         return [await check(services.audit, one, expected, _progress(one)) for one in orgs]
@@ -140,6 +153,20 @@ def verify(
     found = _for_orgs(org, work)
     lines = "\n".join(_told(one) for one in found)
     Output(output).results([one.to_json() for one in found], lambda: lines)
+    if any(one.broken for one in found):
+        raise typer.Exit(FAILED)
+
+
+def _verify_archive(archive: Path, org: str, expected: Head | None, output: Format) -> None:
+    from steploom.operations.archived_audit import verify_archive  # noqa: PLC0415
+
+    found = verify_archive(archive, None if org == _ALL else org, expected)
+    lines = [
+        line
+        for one in found
+        for line in (*_outcome(one), f"  in the archive from link {one.first:,} on")
+    ]
+    Output(output).results([one.to_json() for one in found], lambda: "\n".join(lines))
     if any(one.broken for one in found):
         raise typer.Exit(FAILED)
 
@@ -159,20 +186,31 @@ def _progress(org: Organization) -> Callable[[int, int], None]:
 def _told(verdict: Verdict) -> str:
     from steploom.cli.tables import moment  # noqa: PLC0415
 
-    broken = verdict.broken
-    if broken is None:
-        lines = [f"{verdict.org}: whole, {verdict.sealed:,} sealed"]
-    else:
-        place = f" at position {broken.position:,}" if broken.position else ""
-        event = f", event {broken.event_id}" if broken.event_id else ""
-        lines = [f"{verdict.org}: broken{place}{event}: {broken.message}"]
-        lines.append(f"  {verdict.sealed:,} before it hold")
-    if verdict.sealed:
-        lines.append(f"  head {verdict.head}")
+    lines = _outcome(verdict)
+    if verdict.anchor is not None:
+        lines.append(
+            f"  the chain begins after link {verdict.anchor.position:,}, pruned on "
+            f"{moment(verdict.anchor.pruned_at)} by {verdict.anchor.pruned_by}"
+        )
+        lines.append(f"  anchor {verdict.anchor.hash}@{verdict.anchor.position}")
     if verdict.waiting.events:
         since = moment(verdict.waiting.since)
         lines.append(f"  {verdict.waiting.events:,} not sealed yet, the oldest since {since}")
     return "\n".join(lines)
+
+
+def _outcome(found: Verdict | ArchivedChain) -> list[str]:
+    broken = found.broken
+    if broken is None:
+        lines = [f"{found.org}: whole, {found.sealed:,} sealed"]
+    else:
+        place = f" at position {broken.position:,}" if broken.position else ""
+        event = f", event {broken.event_id}" if broken.event_id else ""
+        lines = [f"{found.org}: broken{place}{event}: {broken.message}"]
+        lines.append(f"  {found.sealed:,} before it hold")
+    if found.sealed:
+        lines.append(f"  head {found.head}")
+    return lines
 
 
 def seal(org: OrgsOption = _ALL, output: OutputOption = Format.TABLE) -> None:

@@ -47,10 +47,10 @@ def cleanup(
 ) -> None:
     """Remove the executions whose retention is over, and values that nobody refers to any more.
 
-    Executions that run are never removed, nor are audit events.
+    Executions that run are never removed, nor are audit events: see `steploom audit prune`.
     """
-    kept_for = _duration(older_than)
-    directory = _directory(archive)
+    kept_for = duration(older_than) if older_than is not None else None
+    directory = archive_directory(archive)
 
     async def work(settings: Settings, database: Database) -> Cleaned:
         from adapters.payloads.opening import open_payloads  # noqa: PLC0415 (heavy, as all here)
@@ -116,7 +116,12 @@ def get_payload(
     notice(f"Wrote it to {file}.")
 
 
-def _directory(text: str | None) -> Path | None:
+def archive_directory(text: str | None) -> Path | None:
+    """What ``--archive`` says.
+
+    Raises:
+        InvalidInputError: It names nothing.
+    """
     if text is None:
         return None
     # As a path an empty text is the current folder: most likely a variable that was not set.
@@ -128,11 +133,14 @@ def _directory(text: str | None) -> Path | None:
     return Path(text)
 
 
-def _duration(text: str | None) -> str | None:
+def duration(text: str) -> str:
+    """What ``--older-than`` says, as an ISO 8601 duration.
+
+    Raises:
+        InvalidInputError: It is neither days nor a duration.
+    """
     from definitions.durations import DurationError, check_calendar_duration  # noqa: PLC0415
 
-    if text is None:
-        return None
     given = text.strip()
     try:
         return check_calendar_duration(f"P{int(given)}D" if given.isdecimal() else given)

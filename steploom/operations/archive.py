@@ -1,9 +1,10 @@
-"""The files that old executions are written to before they are removed.
+"""The files that old executions and audit events are written to before they are removed.
 
-One file for each, gzipped JSON lines, ``<org>/<year>/<month>/<instance id>.jsonl.gz``, and
-``manifest.jsonl`` with a line for each file: what it holds, and the SHA-256 of its bytes. A file is
-there as a whole or not at all, and the manifest names only files that are on the disk. The same
-execution again gives the same bytes, so whoever was interrupted begins again.
+Gzipped JSON lines: a file for each execution, ``<org>/<year>/<month>/<instance id>.jsonl.gz``, and
+one for each portion of an audit chain, ``<org>/audit/<first>-<last>.jsonl.gz``. ``manifest.jsonl``
+has a line for each file: what it holds, and the SHA-256 of its bytes. A file is there as a whole or
+not at all, and the manifest names only files that are on the disk. The same execution again gives
+the same bytes, so whoever was interrupted begins again.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Archive:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RefusedError(
-                    f"another `steploom cleanup` is writing to {self._directory}",
+                    f"another `steploom cleanup` or `audit prune` writes to {self._directory}",
                     hint="wait until it has ended",
                 ) from None
             try:

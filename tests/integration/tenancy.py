@@ -54,6 +54,13 @@ A, B = org_id("acme"), org_id("globex")
 ORGS = {"acme": A, "globex": B}
 #: Tables without any tenant's data.
 OPEN = {"alembic_version"}
+#: As if an org's audit events had been pruned; the application may not say so.
+ANCHOR = """
+INSERT INTO audit_anchors (org_id, position, hash, removed, older_than, pruned_by, event_id)
+SELECT id, 7, encode(sha256(convert_to(slug, 'UTF8')), 'hex'), 7, now(), 'auditor@example.com',
+    gen_random_uuid()
+FROM organizations WHERE id = %s
+"""
 RELATIONS = """
 SELECT c.relname AS name, c.relkind AS kind
 FROM pg_class AS c
@@ -198,6 +205,8 @@ async def tenants(postgres_server: str, owned_template: str) -> AsyncIterator[st
     """The administrator's URL of a database with two tenants."""
     with fresh_database(postgres_server, owned_template) as url:
         await fill(url)
+        for org in ORGS.values():
+            as_administrator(url, ANCHOR, org)
         yield url
 
 

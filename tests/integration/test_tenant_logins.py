@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from adapters.postgres.audit import Audit
+from adapters.postgres.audit_seals import AuditSealer
 from adapters.postgres.database import APP_ROLE, Database
 from adapters.postgres.definitions import PostgresDefinitionStore
 from adapters.postgres.migrate import upgrade
@@ -15,9 +17,11 @@ from adapters.postgres.partitions import make_partitions
 from adapters.postgres.reader import PostgresReader
 from adapters.postgres.schema import check_schema
 from adapters.postgres.urls import with_database
-from definitions.errors import NotFoundError
-from tests.integration.tenancy import A, B, administer, fill, owned_template
-from tests.postgres import fresh_database
+from definitions.errors import NotFoundError, RefusedError
+from steploom.operations.auditing import verify
+from steploom.operations.pruning import Pruning
+from tests.integration.tenancy import MIGRATOR, OWNER, A, B, administer, fill, owned_template
+from tests.postgres import as_administrator, fresh_database
 
 __all__ = ["owned_template"]
 
@@ -100,3 +104,74 @@ async def test_the_applications_own_ways_keep_to_the_org(
             async with database.transaction(A) as connection:
                 cursor = await connection.execute("SELECT current_user AS role")
                 assert await cursor.fetchone() == {"role": APP_ROLE}
+
+
+#: Events that happened long ago, of executions that are not on record.
+AGE = """
+SET session_replication_role = replica;
+DELETE FROM audit_seals;
+INSERT INTO audit_unsealed
+SELECT org_id, event_id, now() FROM audit_events ON CONFLICT DO NOTHING;
+UPDATE audit_events
+SET instance_id = NULL, recorded_at = '2001-01-01', event_timestamp = '2001-01-01'
+"""
+
+
+async def test_audit_events_are_pruned_by_who_acts_as_the_owner_alone(
+    postgres_server: str, owned_template: str
+) -> None:
+    """A login for maintenance may, org by org; one of the application's may look, and no more."""
+    logins = {"owner": MIGRATOR, "app": APP_ROLE}
+    names = {kind: f"{kind}_{uuid4().hex[:8]}" for kind in logins}
+    password = uuid4().hex
+    for kind, role in logins.items():
+        administer(
+            postgres_server,
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+                sql.Identifier(names[kind]), sql.Literal(password), sql.Identifier(role)
+            ),
+        )
+    administer(
+        postgres_server,
+        sql.SQL("ALTER ROLE {} SET role = {}").format(
+            sql.Identifier(names["owner"]), sql.Identifier(OWNER)
+        ),
+    )
+    try:
+        with (
+            fresh_database(postgres_server, owned_template) as url,
+            psycopg.connect(url) as connection,
+        ):
+            info = connection.info
+            place = f"{password}@{info.host}:{info.port}/{info.dbname}"
+            await fill(url)
+            as_administrator(url, AGE)
+            async with Database(f"postgresql://{names['app']}:{place}", as_owner=True) as app:
+                for org in (A, B):
+                    assert await AuditSealer(app).seal_all(org) == 2
+                assert await _prune(app, dry_run=True) == 1
+                with pytest.raises(RefusedError, match="owner of the tables"):
+                    await _prune(app)
+            async with Database(f"postgresql://{names['owner']}:{place}", as_owner=True) as owner:
+                theirs = await PostgresDefinitionStore(owner).find_org("globex")
+                before = await verify(Audit(owner), theirs)
+                assert await _prune(owner) == 1
+                assert await verify(Audit(owner), theirs) == before
+                acme = await PostgresDefinitionStore(owner).find_org("acme")
+                verdict = await verify(Audit(owner), acme)
+                assert (verdict.broken, verdict.sealed, verdict.waiting.events) == (None, 1, 1)
+                page = await Audit(owner).list_events(A, event_type="audit.pruned")
+                assert page.items[0].event_data["data"]["audit"]["login"] == names["owner"]
+    finally:
+        for name in names.values():
+            administer(postgres_server, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+async def _prune(database: Database, *, dry_run: bool = False) -> int:
+    acme = await PostgresDefinitionStore(database).find_org("acme")
+    pruning = Pruning(
+        database=database, archive=None, older_than="P9Y", by="auditor@example.com",
+        dry_run=dry_run, say=lambda _: None,
+    )  # fmt: skip
+    [done] = await pruning.run([acme])
+    return done.removed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -140,6 +141,10 @@ def test_nothing_is_truncated_or_changed_beyond_what_is_granted(tenants: str) ->
         "DELETE FROM audit_seals",
         "UPDATE audit_seals SET position = 1",
         "UPDATE audit_unsealed SET recorded_at = now()",
+        "INSERT INTO audit_anchors SELECT * FROM audit_anchors",
+        "DELETE FROM audit_anchors",
+        "UPDATE audit_anchors SET position = 1",
+        "SELECT prune_audit_events(now(), 'x', 0, 1)",
         "DELETE FROM workflow_definition_versions",
         "DELETE FROM organizations",
         "UPDATE organizations SET name = 'x'",
@@ -162,7 +167,7 @@ def test_no_row_is_given_to_another_org(tenants: str) -> None:
     # Of these the application may not even change rows of its own, or a trigger refuses it.
     unchanging = {
         *("organizations", "users", "audit_events", "audit_seals", "audit_unsealed", "payloads"),
-        *("workflow_nodes", "workflow_definition_versions", "provider_workflows"),
+        *("workflow_nodes", "workflow_definition_versions", "provider_workflows", "audit_anchors"),
     }
     for table in set(tables) - OPEN - unchanging:
         with (
@@ -240,6 +245,10 @@ def test_functions_that_answer_with_rows_have_none_of_another_org(
             "SELECT get_active_workflow_config(%s, 'web') AS config", (trace["workflow_id"],)
         ).fetchone()
         assert config == {"config": {}}
+        prunable = connection.execute("SELECT * FROM prunable_audit_events(now(), 7, 9)").fetchall()
+        assert [row["last_hash"] for row in prunable] == [
+            None if org is None else sha256(b"globex").hexdigest()
+        ]
         connection.execute("SELECT cleanup_old_execution_data(0)")
         connection.execute("SELECT remove_executions(ARRAY[%s]::uuid[])", (trace["instance_id"],))
         connection.execute("RESET ROLE")
@@ -256,7 +265,7 @@ def test_every_function_is_known_to_these_tests(tenants: str) -> None:
     definers = {row["proname"] for row in rows if row["prosecdef"]}
     assert definers == {
         "create_execution_partitions", "list_organizations", "match_triggers", "outbox_orgs",
-        "outbox_lag",
+        "outbox_lag", "prune_audit_events",
     }  # fmt: skip
     for row in rows:
         if row["prosecdef"]:
@@ -273,7 +282,7 @@ def test_every_function_is_known_to_these_tests(tenants: str) -> None:
     }  # fmt: skip
     answering = {
         "get_workflow_context", "get_active_workflow_config", "cleanup_old_execution_data",
-        "register_workflow_nodes", "old_executions", "remove_executions",
+        "register_workflow_nodes", "old_executions", "remove_executions", "prunable_audit_events",
     }  # fmt: skip
     named = set(calls_on(tenants, A)) | pure | written_through | answering | definers
     assert {row["proname"] for row in rows} == named

@@ -1,8 +1,8 @@
 -- What the application may do. Run after every migration, and again whenever it is needed.
 --
 -- Nothing is granted on partitions: reading one by its own name would go round the policies of its
--- parent. TRUNCATE is granted on nothing. Audit events, their seals
--- and registered versions cannot be removed.
+-- parent. TRUNCATE is granted on nothing. Registered versions cannot
+-- be removed, nor can audit events and their seals: prune_audit_events() is its owner's alone.
 
 DO $$
 DECLARE
@@ -22,6 +22,7 @@ BEGIN
             ('workflow_definition_versions', 'SELECT, INSERT, UPDATE'),
             ('audit_events', 'SELECT, INSERT'),
             ('audit_seals', 'SELECT, INSERT'),
+            ('audit_anchors', 'SELECT'),
             ('audit_unsealed', 'SELECT, INSERT, DELETE'),
             ('outbox_events', 'SELECT, INSERT, UPDATE, DELETE'),
             ('event_dead_letters', 'SELECT, INSERT, UPDATE, DELETE'),
