@@ -27,7 +27,7 @@ from activities.payloads import Payloads
 from activities.recording import write_record
 from definitions.errors import NEVER_RETRIED, TaskError
 from definitions.jsonvalues import storable, with_storable_keys
-from definitions.outputs import is_object, stored_output
+from definitions.outputs import bounded_error, is_object, stored_output
 from definitions.records import AttemptRecord, ErrorInfo, RecordBatch, StepRecord
 from definitions.references import without_references
 from definitions.statuses import StepStatus
@@ -108,7 +108,7 @@ class AttemptRunner:
             whole, changed = storable(self._redactor.without_secrets(raw))
             output = await self._keep(whole, attempt, envelope)
         except Failure as failure:
-            failure.info = self._without_secrets(failure.info)
+            failure.info = bounded_error(self._without_secrets(failure.info))
             await self._finish(begun, attempt.failed(failure))
             raise
         except asyncio.CancelledError:

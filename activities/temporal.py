@@ -30,6 +30,7 @@ from definitions.names import (
     RESOLVE_ACTIVITY,
     WEBHOOK_ACTIVITY,
 )
+from definitions.outputs import MAX_ERROR_MESSAGE
 from definitions.records import RecordBatch
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Activities:
                 text.encode()
             except UnicodeEncodeError:
                 return None
-            if self._redactor.text(text) != text:
+            if len(text) > MAX_ERROR_MESSAGE or self._redactor.text(text) != text:
                 return None
             one = one.__cause__ or one.__context__
         return cause
