@@ -28,6 +28,7 @@ REVISIONS = (
     "021_create_provider_workflows",
     "022_publish_runs",
     "023_match_triggers",
+    "025_track_changes",
 )
 HEAD = REVISIONS[-1]
 

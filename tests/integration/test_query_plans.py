@@ -18,6 +18,8 @@ from adapters.postgres.audit import _HEAD, _WAITING, CHAIN, events_query
 from adapters.postgres.audit_seals import NEXT
 from adapters.postgres.database import APP_ROLE
 from adapters.postgres.open_runs import _BY_ID, _SILENT
+from adapters.postgres.outbox import _EVENTS as _CLAIMED
+from adapters.postgres.outbox import _HEADS, _LOCK, PATIENCE
 from adapters.postgres.reader import _ATTEMPTS, _EVENTS, _FILTERS, _OUTBOX, _STEPS, instances_query
 from definitions.identity import org_id
 from tests.integration.facts import DEFAULT
@@ -100,6 +102,9 @@ VALUES: dict[str, Any] = {
     "ids": [RUN, UUID(int=1), UUID(int=2)],
     "before": "2027-01-01",
     "after": ROWS // 2,
+    "lanes": 100,
+    "each": 50,
+    "patience": PATIENCE,
 }
 
 
@@ -131,6 +136,13 @@ QUERIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a run's attempts": (_ATTEMPTS, {}),
     "a run's audit events": (_EVENTS, {}),
     "a run's published events": (_OUTBOX, {}),
+    "the next lanes of the outbox": (_HEADS, {"after": UUID(int=0)}),
+    "lanes of the outbox from the midst": (_HEADS, {"after": RUN}),
+    "the locks of lanes": (_LOCK, {"ids": [1, ROWS // 2, ROWS]}),
+    "the events of claimed lanes": (
+        _CLAIMED,
+        {"lanes": [UUID(int=OPEN_OF * (n + 1)) for n in range(100)]},
+    ),
     "runs that may be open": (_BY_ID, {}),
     "runs that are silent": (_SILENT, {"after": UUID(int=0)}),
     "the next events to seal": (NEXT, {}),
