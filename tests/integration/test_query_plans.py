@@ -151,7 +151,7 @@ QUERIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a run's published events": (_OUTBOX, {}),
     "the next lanes of the outbox": (_HEADS, {"after": UUID(int=0)}),
     "lanes of the outbox from the midst": (_HEADS, {"after": RUN}),
-    "the locks of lanes": (_LOCK, {"ids": [1, ROWS // 2, ROWS]}),
+    "the locks of lanes": (_LOCK, {"ids": [OPEN_OF * (n + 1) for n in range(100)]}),
     "the events of claimed lanes": (
         _CLAIMED,
         {"lanes": [UUID(int=OPEN_OF * (n + 1)) for n in range(100)]},
