@@ -110,6 +110,9 @@ class Activities:
         """The cause, unless something in its chain must not, or cannot, stand in a history."""
         one = cause
         while one is not None:
+            if isinstance(one, ValidationError):
+                # It quotes the input without its midst, where no secret is recognised.
+                return None
             text = str(one)
             try:
                 text.encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -100,7 +100,7 @@ async def test_a_change_says_when(database: Database, database_url: str, table: 
 
     def row() -> dict[str, Any]:
         [found] = as_administrator(database_url, query)
-        return cast("dict[str, Any]", found)
+        return found
 
     before = row()
     as_administrator(database_url, f"UPDATE {table} SET {column} = {column}")  # noqa: S608 (as above)

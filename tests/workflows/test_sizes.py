@@ -80,8 +80,7 @@ async def test_details_of_nearly_1_mib_are_kept(stack: Stack) -> None:
     assert error.type == "T"
     kept = record.step("a").error
     assert kept is not None
-    assert isinstance(kept.details, dict)
-    assert len(kept.details["text"]) == 1_000_000 - 2
+    assert kept.details == {"text": "x" * (1_000_000 - 2)}
 
 
 async def test_what_is_carried_has_a_limit(stack: Stack) -> None:
