@@ -179,7 +179,7 @@ class AttemptRunner:
                         retryable=True,
                     ) from None
             output, changed = with_storable_keys(output)
-            value: Json = registered.output_type.dump_python(output, mode="json", by_alias=True)
+            value: Json = registered.as_json(output)
         except TimeoutError:
             raise Failure(_time_is_up(envelope), retryable=True) from None
         except Failure:

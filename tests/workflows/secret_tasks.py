@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 import structlog
@@ -59,3 +59,10 @@ class Short(BaseModel):
 async def typed(request: Short) -> str:
     """Takes no long key; what says so quotes it, shortened."""
     return request.key
+
+
+@task("secret.mistyped")
+async def mistyped(request: dict[str, Any]) -> Short:
+    """Gives another type than it promises."""
+    given: Any = {"key": request["key"], "more": 1}
+    return cast("Short", given)

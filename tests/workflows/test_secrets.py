@@ -145,6 +145,21 @@ async def test_no_part_of_a_secret_is_quoted(keeping: Stack, tmp_path: Path) -> 
     assert secret[-12:] not in everything
 
 
+async def test_an_output_of_another_type_is_kept_and_not_quoted(
+    keeping: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the task gave is its output; that it promised something else is logged, without it."""
+    document = definition(
+        step("odd", "secret.mistyped", input={"key": "secret://charge-key"}), output="${data}"
+    )
+    result, record = await keeping.run(document)
+    assert result == {"key": REDACTED, "more": 1}
+    assert record.attempt_statuses("odd") == ["completed"]
+    captured = capsys.readouterr()
+    assert "output_of_another_type" in captured.out
+    assert PLANTED not in captured.out + captured.err
+
+
 async def test_what_members_names_give_away_is_not_stored(keeping: Stack) -> None:
     """The run itself works with the values; only the record is without them."""
     result, record = await keeping.run(
