@@ -28,7 +28,7 @@ from activities.payloads import Payloads
 from activities.recording import write_record
 from definitions.errors import NEVER_RETRIED, TaskError
 from definitions.jsonvalues import storable, with_storable_keys
-from definitions.outputs import is_object, stored_output
+from definitions.outputs import bounded_error, is_object, stored_output
 from definitions.records import AttemptRecord, ErrorInfo, RecordBatch, StepRecord
 from definitions.references import without_references
 from definitions.statuses import StepStatus
@@ -115,7 +115,7 @@ class AttemptRunner:
             whole, changed = storable(self._redactor.without_secrets(raw))
             output = await self._keep(whole, attempt, envelope)
         except Failure as failure:
-            failure.info = self._without_secrets(failure.info)
+            failure.info = bounded_error(self._without_secrets(failure.info))
             await self._finish(begun, attempt.failed(failure))
             raise
         except asyncio.CancelledError:
@@ -186,7 +186,7 @@ class AttemptRunner:
                         retryable=True,
                     ) from None
             output, changed = with_storable_keys(output)
-            value: Json = registered.output_type.dump_python(output, mode="json", by_alias=True)
+            value: Json = registered.as_json(output)
         except TimeoutError:
             raise Failure(_time_is_up(envelope), retryable=True) from None
         except Failure:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Record,
         RecordBatch,
         RunStarted,
+        Vote,
     )
     from definitions.redaction import Redactor
 
@@ -67,9 +68,14 @@ class FilteringRecorder:
         )
 
     def _started(self, started: RunStarted) -> RunStarted:
+        # The idempotency key stays what it is: by it a start is found again.
         return started.model_copy(
             update={
                 "input": self._redactor.stored(started.input),
+                "correlation_id": self._text(started.correlation_id),
+                "external_id": self._text(started.external_id),
+                "user_id": self._text(started.user_id),
+                "tags": self._redactor.stored(started.tags),
                 "config_snapshot": stored_config(started.config_snapshot, self._redactor),
                 "metadata": self._redactor.stored(started.metadata),
             }
@@ -89,8 +95,11 @@ class FilteringRecorder:
                     "error": stored(record.error),
                 }
             case ActionRecord():
-                reason = None if record.reason is None else self._redactor.text(record.reason)
-                changes = {"reason": reason, "data": stored(record.data)}
+                changes = {
+                    "reason": self._text(record.reason),
+                    "actor": self._text(record.actor),
+                    "data": stored(record.data),
+                }
             case AuditEvent():
                 changes = {"data": self._redactor.without_secrets(record.data)}
             case PublishedRecord():
@@ -105,18 +114,28 @@ class FilteringRecorder:
     def _step(self, record: StepRecord, level: str) -> StepRecord:
         stored = self._redactor.stored
         bare = level == "error" and record.status in _WELL
-        votes = record.votes
         return record.model_copy(
             update={
                 "input": None if bare else stored(record.input),
                 "output": None if bare else stored(record.output),
                 "error": self._error(record.error),
                 "decision": self._decision(record.decision, level),
-                "votes": votes
-                and [vote.model_copy(update={"payload": stored(vote.payload)}) for vote in votes],
+                "votes": record.votes and [self._vote(vote) for vote in record.votes],
                 "waiting_for": stored(record.waiting_for),
             }
         )
+
+    def _vote(self, vote: Vote) -> Vote:
+        return vote.model_copy(
+            update={
+                "approver": self._redactor.text(vote.approver),
+                "comment": self._text(vote.comment),
+                "payload": self._redactor.stored(vote.payload),
+            }
+        )
+
+    def _text(self, text: str | None) -> str | None:
+        return None if text is None else self._redactor.text(text)
 
     def _attempt(self, record: AttemptRecord, level: str) -> AttemptRecord:
         bare = level == "error" and record.status in _WELL
@@ -133,10 +152,14 @@ class FilteringRecorder:
         if error is None:
             return None
         details = self._redactor.stored(error.details)
-        message = self._redactor.text(error.message)
-        if details is error.details and message is error.message:
+        told = {
+            "type": self._redactor.text(error.type),
+            "code": self._text(error.code),
+            "message": self._redactor.text(error.message),
+        }
+        if details is error.details and all(told[name] == getattr(error, name) for name in told):
             return error
-        return error.model_copy(update={"details": details, "message": message})
+        return error.model_copy(update={"details": details, **told})
 
     def _decision(self, decision: Decision | None, level: str) -> Decision | None:
         if decision is None or not decision.evaluated:
@@ -146,7 +169,8 @@ class FilteringRecorder:
                 update={
                     "values": {name: self._read(name, value) for name, value in one.values.items()}
                     if level == "debug"
-                    else {}
+                    else {},
+                    "error": self._text(one.error),
                 }
             )
             for one in decision.evaluated

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from typing_extensions import override
 
 from activities.registry import task
-from activities.watching import WATCHED
+from activities.watching import HIDE, WATCHED
 from definitions.errors import TaskError
 from definitions.outputs import MAX_VALUE_BYTES
 from definitions.references import MAX_STORED_BYTES
@@ -78,7 +78,8 @@ class HttpSender:
         Raises:
             TaskError: ``HttpError``, or ``PayloadTooLarge``.
         """
-        with WATCHED.get().request(request.method.upper(), request.url) as watched:
+        shown = HIDE.get()(request.url)
+        with WATCHED.get().request(request.method.upper(), shown) as watched:
             client = _client(self._guard, redirects=redirects)
             response, body = await _exchange(request, client, watched.headers, seconds)
             watched.answered(response.status_code)

@@ -15,7 +15,9 @@ from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar, get_type_hints
 
+import structlog
 from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from activities.context import TaskContext
 from definitions.document import RetryPolicy
@@ -23,6 +25,8 @@ from definitions.durations import format_duration, parse_duration
 from definitions.errors import SteploomError
 from definitions.names import TASKS_ENTRY_POINT
 from definitions.tasks import BUILTIN_TASKS, TaskSpec
+
+_log = structlog.get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__steploom_task__"
@@ -42,6 +46,24 @@ class RegisteredTask:
     input_type: TypeAdapter[Any] | None
     output_type: TypeAdapter[Any]
     context_name: str | None
+
+    def as_json(self, output: Any) -> Any:
+        """An output as JSON values.
+
+        One that is not of the type that the function promises is logged, and never what it is:
+        pydantic's own warning would quote it.
+
+        Raises:
+            PydanticSerializationError: It cannot be written as JSON.
+        """
+        try:
+            return self.output_type.dump_python(
+                output, mode="json", by_alias=True, warnings="error"
+            )
+        except PydanticSerializationError:
+            value = self.output_type.dump_python(output, mode="json", by_alias=True, warnings=False)
+        _log.warning("output_of_another_type", task=self.spec.task_id)
+        return value
 
 
 def task(

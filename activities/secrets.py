@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from activities.watching import HIDE
 from definitions.errors import TaskError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Secrets:
                 retryable=False,
             )
         self._redactor.learn([found])
+        HIDE.set(self._redactor.text)
         return found
 
     def _in_files(self, name: str, org_id: UUID) -> str | None:

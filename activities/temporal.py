@@ -30,6 +30,7 @@ from definitions.names import (
     RESOLVE_ACTIVITY,
     WEBHOOK_ACTIVITY,
 )
+from definitions.outputs import MAX_ERROR_MESSAGE
 from definitions.records import RecordBatch
 
 if TYPE_CHECKING:
@@ -134,12 +135,15 @@ class Activities:
         """The cause, unless something in its chain must not, or cannot, stand in a history."""
         one = cause
         while one is not None:
+            if isinstance(one, ValidationError):
+                # It quotes the input without its midst, where no secret is recognised.
+                return None
             text = str(one)
             try:
                 text.encode()
             except UnicodeEncodeError:
                 return None
-            if self._redactor.text(text) != text:
+            if len(text) > MAX_ERROR_MESSAGE or self._redactor.text(text) != text:
                 return None
             one = one.__cause__ or one.__context__
         return cause

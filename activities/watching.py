@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from definitions.calls import TaskEnvelope
@@ -36,6 +36,8 @@ _NOTHING = nullcontext(_UNWATCHED)
 
 #: The attempt that runs here. Tasks of ours tell it of the requests that they make.
 WATCHED: ContextVar[WatchedAttempt] = ContextVar("steploom_watched", default=_UNWATCHED)
+#: Takes out of a text the secrets that were put into this attempt's input.
+HIDE: ContextVar[Callable[[str], str]] = ContextVar("steploom_hide", default=str)
 
 
 class NoTelemetry:

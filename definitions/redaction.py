@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REDACTED = "[redacted]"
 #: Secrets that are shorter are not looked for: they would be found in every other word.
 SHORTEST = 4
+#: So long is what base64 shows of a secret in the midst of other bytes, or it is not looked for.
+_SHORTEST_PART = 8
+_URL_SAFE = str.maketrans("+/", "-_")
 #: Members whose values are never stored, written in any case, with or without - and _.
 DEFAULT_KEYS = (
     "password",
@@ -123,8 +126,19 @@ def _plain(name: str) -> str:
 
 
 def _forms(value: str) -> set[str]:
-    """A secret as it may turn up: as it is, in JSON, in a URL, in a header of basic auth."""
+    """A secret as it may turn up: as it is, quoted (in JSON, also twice), in a URL, in base64."""
     data = value.encode("utf-8", "surrogatepass")
-    forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    forms |= {quote(data, safe=""), quote_plus(data), b64encode(data).decode()}
+    forms = {value, repr(value)[1:-1], quote(data, safe=""), quote_plus(data)}
+    for ascii_only in (True, False):
+        once = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+        forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
+    whole = b64encode(data).decode()
+    forms |= {whole, whole.translate(_URL_SAFE)}
+    # Behind something else, as behind a user's name, it begins in the midst of a group.
+    for shift, skipped in ((0, 0), (1, 2), (2, 3)):
+        groups, rest = divmod(shift + len(data), 3)
+        end = groups * 4 + (0, 1, 2)[rest]
+        part = b64encode(bytes(shift) + data).decode()[skipped:end]
+        if len(part) >= _SHORTEST_PART:
+            forms |= {part, part.translate(_URL_SAFE)}
     return forms

@@ -1,7 +1,7 @@
 """steploom: durable workflows as data.
 
 What users import: ``from steploom import task, TaskContext, TaskError`` where tasks are written,
-and ``Client`` or ``AsyncClient`` where executions are started; ``WorkflowEventBuilder`` makes audit
+and ``Client`` or ``AsyncClient`` where executions are started; ``new_workflow_event`` makes audit
 events. The names are looked up when they are asked for, so importing the package costs nothing.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from definitions.ui import UiAnswer as UiAnswer
     from definitions.views import InstanceView as InstanceView
     from definitions.views import StepView as StepView
+    from steploom.audit import new_workflow_event as new_workflow_event
     from steploom.client.client import AsyncClient as AsyncClient
     from steploom.client.errors import ClientClosedError as ClientClosedError
     from steploom.client.errors import ExecutionCancelledError as ExecutionCancelledError
@@ -56,6 +57,7 @@ _NAMES = {
     "definitions.statuses": ["InstanceStatus"],
     "definitions.ui": ["UiAnswer"],
     "definitions.views": ["InstanceView", "StepView"],
+    "steploom.audit": ["new_workflow_event"],
     "steploom.client.client": ["AsyncClient"],
     "steploom.client.errors": [
         "ClientClosedError",
@@ -100,6 +102,7 @@ __all__ = [
     "UnreachableError",
     "WaitTimeoutError",
     "WorkflowEventBuilder",
+    "new_workflow_event",
     "task",
 ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,10 +16,14 @@ from definitions.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FORMATS = ("auto", "console", "json")
+#: Without local variables: they hold what tasks were given, cut where no secret is recognised.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def configure_logging(
@@ -30,7 +34,7 @@ def configure_logging(
     Args:
         level: The least that is shown: DEBUG, INFO, WARNING or ERROR.
         style: ``console``, ``json``, or ``auto``: the former where stderr is a terminal.
-        hide: Takes out of a finished line what must not be in it.
+        hide: Takes out of a text what must not be logged.
 
     Raises:
         InvalidInputError: Not one of these.
@@ -48,11 +52,18 @@ def configure_logging(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     ending: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            _hiding(hide),
+            # Plain, for one that is folded to a terminal's width folds secrets as well.
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if style == "console"
         else [
             structlog.processors.EventRenamer("message"),
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
+            _hiding(hide),
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ]
     )
@@ -83,6 +94,24 @@ def configure_logging(
     # It names every request; who asks for DEBUG means our own.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+
+def _hiding(hide: Callable[[str], str]) -> Processor:
+    """Hides in every text of an event, before it is quoted. The finished line is looked at, too."""
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, str):
+            return hide(value)
+        if isinstance(value, dict):
+            return {hidden(name): hidden(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [hidden(item) for item in value]
+        return value
+
+    def process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {hidden(name): hidden(value) for name, value in event.items()}
+
+    return process
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -233,6 +233,7 @@ def _describe_nodes(metadata: MetaData) -> None:
         Column("description", Text),
         _moment("created_at", default=True),
         Column("described", JSONB),
+        _moment("updated_at", default=True),
         UniqueConstraint("node_id", "io_type", "field_name", name="node_io_requirements_field_key"),
     )
     Table(

@@ -29,6 +29,7 @@ REVISIONS = (
     "022_publish_runs",
     "023_match_triggers",
     "024_prune_audit_events",
+    "025_track_changes",
 )
 HEAD = REVISIONS[-1]
 

@@ -124,6 +124,7 @@ EXECUTION_COLUMNS: dict[str, dict[str, str]] = {
         "created_at": _CREATED,
         "described": "What the task's schema says of it: what differs is an operator's word, and "
         "stays. Null: the whole row is.",
+        "updated_at": "When it was last changed.",
     },
     "workflow_data_bindings": {
         "id": _ID,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steploom.cli.cleanup import duration
+from steploom.cli.cleanup import archive_directory, duration
 from steploom.cli.errors import FAILED
 from steploom.cli.options import ActorOption, OutputOption, actor
 from steploom.cli.output import Format, Output, notice
@@ -34,7 +34,7 @@ def prune(
         ),
     ],
     archive: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="DIR", help="Write the events and their seals to files here first."),
     ] = None,
     org: Annotated[
@@ -52,6 +52,7 @@ def prune(
     From the first of a chain on, up to the first that is younger, or whose execution is on record.
     """
     kept_for = duration(older_than)
+    directory = archive_directory(archive)
 
     async def run() -> list[Pruned]:
         from adapters.postgres.database import Database  # noqa: PLC0415 (heavy, as all here)
@@ -68,7 +69,7 @@ def prune(
             store = PostgresDefinitionStore(database)
             pruning = Pruning(
                 database=database,
-                archive=Archive(archive.absolute()) if archive is not None else None,
+                archive=Archive(directory.absolute()) if directory is not None else None,
                 older_than=kept_for,
                 by=actor(as_),
                 dry_run=dry_run,

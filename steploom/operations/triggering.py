@@ -8,7 +8,7 @@ be handled again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from temporalio.service import RPCError, RPCStatusCode
@@ -141,6 +141,7 @@ class Dispatcher:
             UnreachableError: Temporal or Postgres does not answer. What was started stays, and
                 handling the event again starts it no second time.
         """
+        message = self._kept(message)
         named = message.headers.get(ORG_HEADER) or org
         owner: Organization | None = None
         if named:
@@ -162,7 +163,12 @@ class Dispatcher:
 
     async def give_up(self, message: Message, reason: str) -> None:
         """Keeps a message as a dead letter that nobody could handle."""
-        await self.letters.put(_letter(message, "unexpected", self._redactor.text(reason)))
+        letter = _letter(self._kept(message), "unexpected", self._redactor.text(reason))
+        await self.letters.put(letter)
+
+    def _kept(self, message: Message) -> Message:
+        """A message as a dead letter keeps it: without what names of its headers give away."""
+        return replace(message, headers=self._redactor.stored(message.headers))
 
     async def _start_all(
         self, message: Message, owner: Organization, event: InboundEvent, only: str | None

@@ -25,6 +25,44 @@ _OUTCOMES = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "cancelled",
 }
 _OPEN = {"pending", "active", "waiting"}
+#: What is not told exactly once, by the events of runs that have ended, or told as it is not.
+UNTOLD = """
+WITH told AS (
+    SELECT trace_id, coalesce(path, '') AS path, coalesce(iteration, 0) AS iteration,
+        coalesce(attempt, 0) AS attempt, event_type, split_part(event_type, '.', 1) AS kind
+    FROM workflow_events
+), facts AS (
+    SELECT id AS trace_id, '' AS path, 0 AS iteration, 0 AS attempt, 'workflow' AS kind,
+        ARRAY['workflow.started', 'workflow.' || status] AS events
+    FROM workflow_trace
+    UNION ALL
+    SELECT trace_id, path, iteration, 0, 'step', ARRAY['step.started', 'step.' || status]
+    FROM workflow_steps
+    UNION ALL
+    SELECT trace_id, path, iteration, attempt, 'attempt',
+        -- That the first one completed is told by its step.
+        CASE WHEN attempt > 1 OR status <> 'completed' THEN ARRAY['attempt.' || status]
+            ELSE '{}' END
+    FROM workflow_step_attempts
+)
+SELECT f.*, t.events AS told
+FROM facts AS f
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(t.event_type::text ORDER BY t.event_type), '{}') AS events
+    FROM told AS t
+    WHERE t.trace_id = f.trace_id AND t.path = f.path AND t.iteration = f.iteration
+        AND t.attempt = f.attempt AND t.kind = f.kind AND t.event_type <> 'step.waiting'
+) AS t
+WHERE t.events <> ARRAY(SELECT unnest(f.events) ORDER BY 1)
+"""
+#: Runs of which the world is not told exactly once how they ended.
+UNPUBLISHED = """
+SELECT i.execution_id, count(o.id) AS told
+FROM workflow_instances AS i
+LEFT JOIN outbox_events AS o
+    ON o.instance_id = i.id AND o.path = '' AND o.event_type = 'workflow.' || i.status
+GROUP BY i.id HAVING count(o.id) <> 1
+"""
 
 
 @dataclass(slots=True)

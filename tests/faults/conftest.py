@@ -12,7 +12,8 @@ from adapters.postgres.database import Database
 from adapters.temporal.connection import TemporalConnection, connect
 from adapters.temporal.search_attributes import register
 from steploom.operations.auditing import verify
-from tests.faults.agreement import disagreements
+from tests.faults.agreement import UNPUBLISHED, UNTOLD, disagreements
+from tests.postgres import as_administrator
 from tests.workflows.documents import branch, definition, retry, step
 from tests.workflows.stack import DEFAULT, Stack
 
@@ -65,6 +66,8 @@ async def all_agree(stack: Stack, handles: Sequence[Handle]) -> None:
         assert await stack.result(handle) == {"done": number}
         found = await disagreements(handle, await stack.record(handle), INLINE)
         assert not found, f"{handle.id}: {found}"
+    for query in (UNTOLD, UNPUBLISHED):
+        assert not await asyncio.to_thread(as_administrator, stack.url, query)
     audit = Audit(stack.database)
     await audit.sealer.seal_all(DEFAULT)
     verdict = await verify(audit, await stack.store.find_org("default"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.live import work_folder
-from tests.faults.agreement import disagreements
+from tests.faults.agreement import UNPUBLISHED, UNTOLD, disagreements
 from tests.faults.killed import KINDS, Workers, drive
 from tests.postgres import as_administrator
 from tests.workflows.stack import Stack, until
@@ -102,7 +102,8 @@ async def test_nothing_is_lost_or_doubled(bare: Stack, folder: Path) -> None:
         assert not found, f"{handle.id}: {found}"
         for one in record.steps:
             assert len(one.votes or ()) == (one.path == "approve"), f"{handle.id}: {one.votes}"
-    assert not as_administrator(bare.url, _TWICE)
+    for query in (UNTOLD, UNPUBLISHED, _TWICE):
+        assert not as_administrator(bare.url, query)
     assert not as_administrator(bare.url, _OPEN)
     counted = as_administrator(bare.url, "SELECT count(*) AS runs FROM workflow_instances")
     assert counted[0]["runs"] == len(handles)

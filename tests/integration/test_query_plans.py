@@ -18,9 +18,12 @@ from adapters.postgres.audit import _HEAD, _WAITING, CHAIN, events_query
 from adapters.postgres.audit_seals import NEXT
 from adapters.postgres.database import APP_ROLE
 from adapters.postgres.open_runs import _BY_ID, _SILENT
+from adapters.postgres.outbox import _EVENTS as _CLAIMED
+from adapters.postgres.outbox import _HEADS, _LOCK, PATIENCE
 from adapters.postgres.reader import _ATTEMPTS, _EVENTS, _FILTERS, _OUTBOX, _STEPS, instances_query
 from definitions.identity import org_id
 from tests.integration.facts import DEFAULT
+from tests.integration.test_execution_functions import SUMMARY, WORKFLOW
 from tests.postgres import fresh_database
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ ROWS = int(os.environ.get("STEPLOOM_PLAN_ROWS", "200000"))
 FEW = 2_000
 #: Of so many runs one is open.
 OPEN_OF = 997
+WORKFLOWS = 50
 #: Events that wait for their seal.
 UNSEALED = 50
 ACME = org_id("acme")
@@ -50,6 +54,12 @@ FILL: dict[str, dict[str, str]] = {
         "started_at": AT, "updated_at": AT, "trace_id": "n", "trace_created_at": AT,
         "idempotency_key": "CASE WHEN n % 10 = 1 THEN 'k' || n END",
         "correlation_id": "'c' || n / 3",
+    },
+    "workflow_trace": {
+        "id": "n", "created_at": AT, "org_id": ORG, "instance_id": ID,
+        "workflow_id": f"lpad(to_hex(n % {WORKFLOWS}), 32, '0')::uuid",
+        "status": "CASE WHEN n % 100 = 1 THEN 'failed' ELSE 'completed' END::trace_status",
+        "start_time": AT, "updated_at": AT,
     },
     "workflow_steps": {
         "step_uuid": ID, "org_id": ORG, "trace_id": "n", "trace_created_at": AT, "path": "'a'",
@@ -100,7 +110,15 @@ VALUES: dict[str, Any] = {
     "ids": [RUN, UUID(int=1), UUID(int=2)],
     "before": "2027-01-01",
     "after": ROWS // 2,
+    "lanes": 100,
+    "each": 50,
+    "patience": PATIENCE,
 }
+
+
+def _of_workflow(query: str) -> str:
+    """A query of the schema's description, of a workflow that is there."""
+    return query.replace(str(WORKFLOW), str(UUID(int=7)))
 
 
 def _page(*filters: str) -> Composed:
@@ -131,6 +149,14 @@ QUERIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a run's attempts": (_ATTEMPTS, {}),
     "a run's audit events": (_EVENTS, {}),
     "a run's published events": (_OUTBOX, {}),
+    "the next lanes of the outbox": (_HEADS, {"after": UUID(int=0)}),
+    "lanes of the outbox from the midst": (_HEADS, {"after": RUN}),
+    "the locks of lanes": (_LOCK, {"ids": [OPEN_OF * (n + 1) for n in range(100)]}),
+    "the events of claimed lanes": (
+        _CLAIMED,
+        {"lanes": [UUID(int=OPEN_OF * (n + 1)) for n in range(100)]},
+    ),
+    "the latest executions of a workflow": (_of_workflow(SUMMARY), {}),
     "runs that may be open": (_BY_ID, {}),
     "runs that are silent": (_SILENT, {"after": UUID(int=0)}),
     "the next events to seal": (NEXT, {}),
@@ -163,7 +189,9 @@ def filled(postgres_server: str, database_template: str) -> Iterator[str]:
 def _fill(connection: psycopg.Connection[Any], table: str, values: dict[str, str]) -> None:
     indexes = connection.execute(
         "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index AS i"
-        " WHERE i.indrelid = %s::regclass"
+        " JOIN pg_class AS c ON c.oid = i.indexrelid"
+        # What is partitioned could not be made again by its definition.
+        " WHERE i.indrelid = %s::regclass AND c.relkind = 'i'"
         " AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)",
         (table,),
     ).fetchall()
@@ -208,5 +236,7 @@ def test_a_query_touches_few_rows(filled: str, name: str, role: str) -> None:
         ).fetchone()
         assert row is not None
         plan = row[0][0]["Plan"]
-    assert _scanned(plan) <= {"audit_unsealed"}, plan
+    # The months of the traces are empty: what is here is older than they.
+    scanned = {name for name in _scanned(plan) if not name.startswith("workflow_trace_y")}
+    assert scanned <= {"audit_unsealed"}, plan
     assert _touched(plan) <= FEW, plan

@@ -232,6 +232,28 @@ def test_another_orgs_id_is_not_found_by_any_function(
 
 
 @pytest.mark.parametrize("role", [APP_ROLE, OWNER])
+def test_functions_on_a_connection_that_is_used_again(tenants: str, role: str) -> None:
+    """What a function has found for one org, its kept plans do not find for the next."""
+    calls = calls_on(tenants, A)
+    with psycopg.connect(tenants, row_factory=dict_row) as connection:
+        # Plans are kept for good from the sixth call on.
+        for org in (*[A] * 7, None, B, A, B, None):
+            for name, arguments in calls.items():
+                connection.execute("SELECT set_config('role', %s, true)", (role,))
+                if org is not None:
+                    connection.execute(
+                        "SELECT set_config('app.current_org_id', %s, true)", (str(org),)
+                    )
+                call = f"SELECT {name}{arguments}".encode()
+                if org == A:
+                    connection.execute(call)
+                else:
+                    with pytest.raises(psycopg.errors.NoDataFound, match="not found"):
+                        connection.execute(call)
+                connection.rollback()
+
+
+@pytest.mark.parametrize("role", [APP_ROLE, OWNER])
 @pytest.mark.parametrize("org", [None, B], ids=["unset", "globex"])
 def test_functions_that_answer_with_rows_have_none_of_another_org(
     tenants: str, role: str, org: UUID | None
@@ -249,6 +271,14 @@ def test_functions_that_answer_with_rows_have_none_of_another_org(
         assert [row["last_hash"] for row in prunable] == [
             None if org is None else sha256(b"globex").hexdigest()
         ]
+        [version] = as_administrator(
+            tenants, "SELECT id FROM workflow_definition_versions WHERE org_id = %s LIMIT 1", A
+        )
+        nodes = connection.execute("SELECT register_workflow_nodes(%s) AS n", (version["id"],))
+        assert nodes.fetchone() == {"n": 0}
+        assert connection.execute("SELECT * FROM match_triggers(ARRAY['x'])").fetchall() == []
+        old = connection.execute("SELECT id FROM old_executions('0 days', now() + '9 years')")
+        assert trace["instance_id"] not in {row["id"] for row in old.fetchall()}
         connection.execute("SELECT cleanup_old_execution_data(0)")
         connection.execute("SELECT remove_executions(ARRAY[%s]::uuid[])", (trace["instance_id"],))
         connection.execute("RESET ROLE")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from definitions.audit import DECISIONS, EVENT_TYPES, OUTCOMES, PHASES
-from steploom import AuditEventError, WorkflowEventBuilder
+from steploom import AuditEventError, WorkflowEventBuilder, new_workflow_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,53 @@ def test_the_whole_event_is_that_of_the_schema() -> None:
                 }
             },
         }
+    )
+
+
+def test_the_builder_is_used_as_the_schema_describes_it() -> None:
+    """Call by call; when it happens is now, as nothing else is said."""
+    before = datetime.now(UTC)
+    event = (
+        new_workflow_event("workflow.completed")
+        .with_workflow_id("workflow-increase-memory")
+        .with_execution_id("exec-2025-001")
+        .with_phase("completed")
+        .with_current_step(5, 5)
+        .with_step_name("verify_health")
+        .with_duration(45000)
+        .with_outcome("success")
+        .with_approval_required(True)
+        .with_approval_decision("approved", "sre-team@example.com")
+        .build()
+    )
+    assert before <= datetime.fromisoformat(event.pop("timestamp")) <= datetime.now(UTC)
+    assert event == {
+        "version": "1.0",
+        "service": "workflow",
+        "event_type": "workflow.completed",
+        "data": {
+            "workflow": {
+                "workflow_id": "workflow-increase-memory",
+                "execution_id": "exec-2025-001",
+                "phase": "completed",
+                "current_step": 5,
+                "total_steps": 5,
+                "step_name": "verify_health",
+                "duration_ms": 45000,
+                "outcome": "success",
+                "approval_required": True,
+                "approval_decision": "approved",
+                "approver": "sre-team@example.com",
+            }
+        },
+    }
+    assert (
+        new_workflow_event("workflow.started")
+        .with_timestamp(AT)
+        .with_workflow_id("w")
+        .with_approval_required(False)
+        .build()["timestamp"]
+        == "2025-11-18T10:00:00Z"
     )
 
 

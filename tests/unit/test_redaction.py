@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -90,6 +92,24 @@ def test_of_two_secrets_that_begin_alike_nothing_is_left_over() -> None:
     assert redactor.text("secret-and-more, secret") == f"{REDACTED}, {REDACTED}"
 
 
+@pytest.mark.parametrize("secret", ['pl4nted"s/ecret+\\value', "größe'n-wahn", "0123456"])
+@pytest.mark.parametrize("before", ["", "u", "us", "user:"])
+def test_a_secret_is_known_in_other_shapes(secret: str, before: str) -> None:
+    """Quoted, quoted twice, in a URL, and in base64, also behind a user's name."""
+    redactor = Redactor()
+    redactor.learn([secret])
+    data = f"{before}{secret}:".encode()
+    for text in (
+        json.dumps(json.dumps({"k": before + secret})),
+        json.dumps(json.dumps({"k": before + secret}, ensure_ascii=False), ensure_ascii=False),
+        repr({"k": secret}),
+        quote(secret, safe=""),
+        base64.b64encode(data).decode(),
+        base64.urlsafe_b64encode(data).decode(),
+    ):
+        assert REDACTED in redactor.text(f"x {text} y"), text
+
+
 def test_references_are_resolved_from_the_environment_and_from_files(tmp_path: Path) -> None:
     """Inside of texts, too; the file comes first, and an editor's newline is no part of it."""
     (tmp_path / "in-file").write_text("from-file\n")
@@ -120,6 +140,30 @@ def test_nothing_outside_of_the_directory_is_ever_read(tmp_path: Path, name: str
     (folder / ".hidden").write_text("not for you")
     secrets = Secrets(folder, Redactor(), {})
     assert secrets.resolve(f"secret://{name}", uuid4()) == f"secret://{name}"
+
+
+@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_traceback_has_no_values(capsys: pytest.CaptureFixture[str], style: str) -> None:
+    """Local variables are what a task was given; and nothing is cut or folded within a secret."""
+    secret = "0123456789abcdef" * 12
+    redactor = Redactor()
+    redactor.learn([secret])
+    configure_logging("INFO", style, hide=redactor.text)
+
+    def work(request: dict[str, str]) -> None:
+        message = f"the gateway at the other end of the world refused {secret} of {len(request)}"
+        raise RuntimeError(message)
+
+    given = {"password": "hunter2", "key": secret}
+    with pytest.raises(RuntimeError) as raised:
+        work(given)
+    structlog.get_logger("here").error("failed", exc_info=raised.value)
+    logging.getLogger("library").error("of a library", exc_info=raised.value)
+    lines = capsys.readouterr().err
+    assert lines.count(f"refused {REDACTED} of 2") >= 2
+    assert "hunter2" not in lines
+    assert secret[:16] not in lines
 
 
 @pytest.mark.usefixtures("_logging_restored")

@@ -86,3 +86,15 @@ async def fail(given: Any) -> None:
 async def repeat(given: dict[str, Any]) -> list[str]:
     """A list of so many times the same text."""
     return [given["text"]] * given["times"]
+
+
+@task("big.error")
+async def error(given: dict[str, int]) -> None:
+    """Fails with an error whose parts are so long."""
+    raise TaskError(
+        text_of(given.get("message", 2)),
+        type="T" * given.get("type", 1),
+        code="c" * given.get("code", 1),
+        details={"text": text_of(given["details"])} if "details" in given else None,
+        retryable=False,
+    ) from RuntimeError(text_of(given.get("cause", 2)))

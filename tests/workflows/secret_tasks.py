@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 import structlog
+from pydantic import BaseModel, Field
 
 from steploom import TaskContext, TaskError, task
 
@@ -46,3 +47,22 @@ async def fail(request: dict[str, Any]) -> None:
 async def crash(request: dict[str, Any]) -> None:
     """Fails with an exception that nobody meant."""
     raise RuntimeError(f"crashed with {request['key']}")
+
+
+class Short(BaseModel):
+    """A key that is short."""
+
+    key: Annotated[str, Field(max_length=40)]
+
+
+@task("secret.typed")
+async def typed(request: Short) -> str:
+    """Takes no long key; what says so quotes it, shortened."""
+    return request.key
+
+
+@task("secret.mistyped")
+async def mistyped(request: dict[str, Any]) -> Short:
+    """Gives another type than it promises."""
+    given: Any = {"key": request["key"], "more": 1}
+    return cast("Short", given)

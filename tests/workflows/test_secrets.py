@@ -132,6 +132,34 @@ async def test_a_planted_secret_is_found_nowhere(keeping: Stack) -> None:
         assert form not in everything
 
 
+async def test_no_part_of_a_secret_is_quoted(keeping: Stack, tmp_path: Path) -> None:
+    """An input that does not fit is quoted by pydantic, without its midst."""
+    secret = "".join(f"{number:03}-" for number in range(40))
+    (tmp_path / "long").write_text(secret)
+    document = definition(step("typed", "secret.typed", input={"key": "secret://long"}))
+    handle = await keeping.start(document)
+    error = await keeping.failure(handle)
+    assert error.type == "ValidationError"
+    everything = await _everything(keeping, handle)
+    assert secret[:12] not in everything
+    assert secret[-12:] not in everything
+
+
+async def test_an_output_of_another_type_is_kept_and_not_quoted(
+    keeping: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the task gave is its output; that it promised something else is logged, without it."""
+    document = definition(
+        step("odd", "secret.mistyped", input={"key": "secret://charge-key"}), output="${data}"
+    )
+    result, record = await keeping.run(document)
+    assert result == {"key": REDACTED, "more": 1}
+    assert record.attempt_statuses("odd") == ["completed"]
+    captured = capsys.readouterr()
+    assert "output_of_another_type" in captured.out
+    assert PLANTED not in captured.out + captured.err
+
+
 async def test_what_members_names_give_away_is_not_stored(keeping: Stack) -> None:
     """The run itself works with the values; only the record is without them."""
     result, record = await keeping.run(

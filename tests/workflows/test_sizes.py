@@ -52,6 +52,37 @@ async def test_big_inputs_side_by_side(stack: Stack) -> None:
     assert sum(path.startswith("each#") for path, _ in record.statuses()) == 12
 
 
+@pytest.mark.parametrize("part", ["message", "type", "code", "details", "cause"])
+async def test_an_error_is_heard_of_however_long_it_is(stack: Stack, part: str) -> None:
+    """What no answer has room for is cut; the step fails as itself, and at once."""
+    failing = {"stepId": "a", "taskId": "big.error", "input": {part: 5_000_000}}
+    async with stack.worker(tasks=TASKS) as served:
+        error, record = await served.run_failing(definition(failing))
+    kept = record.step("a").error
+    assert kept is not None
+    assert str(error.type) == kept.type
+    assert set(kept.type) <= {"T", "…"}
+    assert record.attempt_statuses("a") == ["failed"]
+    assert len(kept.message) <= 16 * 1024
+    assert len(kept.type) <= 255
+    assert len(kept.code or "") <= 255
+    if part == "details":
+        assert kept.details == "<details of 5000009 bytes>"
+    [told] = [one for one in record.events if one.event_type == "workflow.failed"]
+    assert len(told.event_data["data"]["workflow"]["error_message"]) <= 16 * 1024
+
+
+async def test_details_of_nearly_1_mib_are_kept(stack: Stack) -> None:
+    """They stand in the error of the step and in that of the run."""
+    failing = {"stepId": "a", "taskId": "big.error", "input": {"details": 1_000_000}}
+    async with stack.worker(tasks=TASKS) as served:
+        error, record = await served.run_failing(definition(failing))
+    assert error.type == "T"
+    kept = record.step("a").error
+    assert kept is not None
+    assert kept.details == {"text": "x" * (1_000_000 - 2)}
+
+
 async def test_what_is_carried_has_a_limit(stack: Stack) -> None:
     """The step whose output would make the run too big fails, and the run can handle that."""
     steps = [

@@ -122,6 +122,20 @@ def _attempts(collector: Collector, path: str) -> list[Received]:
     return sorted(found, key=lambda span: int(span.attributes["steploom.attempt"]))
 
 
+async def test_a_secret_in_a_url_is_in_no_span(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A webhook's address often is one, in its path."""
+    monkeypatch.setenv("STEPLOOM_SECRET_HOOK", "pl4nted/in path")
+    with http_collector() as collector, http_target() as target:
+        async with watched(stack, monkeypatch, collector.endpoint) as served:
+            url = f"{target.url}/secret://hook/end"
+            await served.run(definition(step("call", "core.http", input={"url": url})))
+    [request] = collector.named("GET")
+    assert request.attributes["url.full"] == f"{target.url}/[redacted]/end"
+    assert len(target.headers) == 1
+
+
 @pytest.mark.parametrize("history_limit", [1, 3000])
 @pytest.mark.parametrize("cached", [0, 1000])
 async def test_a_run_is_one_trace(

@@ -291,6 +291,15 @@ async def test_what_is_no_event_is_a_letter(dispatcher: Dispatcher, body: bytes,
     assert not resolved
 
 
+async def test_a_letter_has_no_header_that_is_a_secret(dispatcher: Dispatcher) -> None:
+    """By its name; what the message itself says is kept, so that it can be handled again."""
+    message = Message(b"?", {"Authorization": "Bearer pl4nted", "x-trace": "t"})
+    [letter] = (await dispatcher.handle(message, org="default")).refused
+    stored = await dispatcher.letters.find(DEFAULT, str(letter.id))
+    assert stored.headers == {"Authorization": "[redacted]", "x-trace": "t"}
+    assert stored.message == b"?"
+
+
 async def test_runs_that_start_one_another_come_to_an_end(
     stack: Stack, dispatcher: Dispatcher
 ) -> None:

@@ -1,0 +1,6 @@
+DROP TRIGGER workflow_configs_changed ON workflow_configs;
+DROP TRIGGER channel_configs_changed ON channel_configs;
+DROP TRIGGER workflow_channel_configs_changed ON workflow_channel_configs;
+DROP TRIGGER node_io_requirements_changed ON node_io_requirements;
+DROP FUNCTION steploom_track_change;
+ALTER TABLE node_io_requirements DROP COLUMN updated_at;
