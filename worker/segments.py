@@ -130,7 +130,14 @@ class _Host:
         if not work.cancelled():
             # The run will come to the same by itself, and say so.
             work.exception()
-        await self._recorder.settle()
+        # What is written must be answered, or the run would not know of it.
+        settling = asyncio.create_task(self._recorder.settle(), name="segment's record")
+        while not settling.done():
+            try:
+                await asyncio.shield(settling)
+            except asyncio.CancelledError:
+                told = True
+        settling.result()
         if told and not self._answers:
             raise asyncio.CancelledError
         return SegmentAnswer(answers=self._answers, ended=self._ended)

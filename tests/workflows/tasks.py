@@ -180,19 +180,6 @@ async def through_gate_local(given: dict[str, Any]) -> dict[str, Any]:
     return await through_gate(given)
 
 
-@task("test.stubborn-local", mode="local")
-async def stubborn_local(given: dict[str, Any]) -> dict[str, Any]:
-    """Waits at a gate, and answers although it was told to stop."""
-    here = gate(given["gate"])
-    here.entered.set()
-    while not here.open.is_set():
-        try:
-            await here.open.wait()
-        except asyncio.CancelledError:
-            here.cancelled.set()
-    return given
-
-
 @task("test.stuck")
 async def stuck(given: dict[str, Any], context: TaskContext) -> dict[str, Any]:
     """Hangs for so many attempts, silently, then answers."""
