@@ -5,6 +5,7 @@ Both are safe to repeat: every id is deterministic, so a second time finds what 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
 #: Versions of which is remembered that their tasks are described.
 _MAX_DESCRIBED = 10_000
+#: Seconds for which an org is taken to be there that was, and how many of them are remembered.
+_ORG_KNOWN = 60.0
+_MAX_ORGS = 1_000
 
 
 class _StartRefusedError(Exception):
@@ -88,6 +92,7 @@ class RunActivities:
         self._liveness_timeout = liveness_timeout
         self._history_limit = history_limit
         self._segments = segments
+        self._orgs: dict[str, tuple[Organization, float]] = {}
         self._described: dict[UUID, None] = {}
 
     async def record(self, batch: RecordBatch) -> None:
@@ -168,10 +173,18 @@ class RunActivities:
             del self._described[next(iter(self._described))]
 
     async def _find_org(self, start: StartRequest) -> Organization:
+        # One that is there stays: its slug and id never change. One that is not may come.
+        known, since = self._orgs.get(start.org_id, (None, 0.0))
+        if known is not None and time.monotonic() - since < _ORG_KNOWN:
+            return known
         try:
-            return await self._store.find_org(start.org_id)
+            org = await self._store.find_org(start.org_id)
         except NotFoundError as error:
             raise _StartRefusedError("InputError", error.message) from None
+        self._orgs[start.org_id] = org, time.monotonic()
+        while len(self._orgs) > _MAX_ORGS:
+            del self._orgs[next(iter(self._orgs))]
+        return org
 
     async def _find_rerun(self, start: StartRequest, org: Organization) -> Rerun:
         try:

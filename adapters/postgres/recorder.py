@@ -44,7 +44,7 @@ _TRIES = 5
 #: The kinds of rows that ``record_execution()`` takes, each with where a batch has them.
 _KINDS: tuple[tuple[str, Callable[[BatchRows], list[Row]]], ...] = (
     ("starts", lambda batch: batch.starts),
-    ("runs", lambda batch: batch.runs),
+    ("runs", lambda batch: batch.runs()),
     ("attempts", lambda batch: batch.attempts),
     ("retried", lambda batch: batch.retried),
     ("steps", lambda batch: batch.steps),

@@ -59,7 +59,8 @@ class Row(NamedTuple):
 class BatchRows:
     """The rows of one batch, by their kind in ``record_execution()``.
 
-    ``runs``: which run the batch belongs to. ``retried``: attempts beyond the first. ``ended``:
+    ``run``: which run the batch belongs to, unless it begins it. ``retried``: attempts beyond the
+    first. ``ended``:
     steps whose end was decided by the run, not by an attempt. ``untold``: those of them whose
     attempts may have left no trace. ``events``: those of the run, of people, and from outside.
     ``payloads``: the big values that the run may read.
@@ -69,7 +70,7 @@ class BatchRows:
     instance_id: UUID
     first_run_id: str
     starts: list[Row] = field(default_factory=list)
-    runs: list[Row] = field(default_factory=list)
+    run: JsonObject | None = None
     attempts: list[Row] = field(default_factory=list)
     retried: list[Row] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list)
@@ -87,6 +88,12 @@ class BatchRows:
         text = _text({name: value for name, value in values.items() if value is not None})
         rows.append(Row(key, text))
         self.size += len(text)
+
+    def runs(self) -> list[Row]:
+        """The row of the run, for one that may not be there yet."""
+        if self.run is None:
+            return []
+        return [Row((str(self.instance_id),), _text(self.run))]
 
     def event(
         self, event_type: str, identity: UUID | None, occurred_at: datetime, **values: Json
@@ -163,7 +170,7 @@ def rows_of(batch: RecordBatch) -> BatchRows:
         "first_run_id": ref.first_run_id,
     }
     if batch.started is None:
-        rows.add(rows.runs, key, {**run, "started_at": _earliest(batch)})
+        rows.run = {**run, "started_at": _earliest(batch)}
     else:
         rows.add(rows.starts, key, {**run, **_started(batch.started)})
         begun = batch.started
