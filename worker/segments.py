@@ -126,17 +126,13 @@ class _Host:
         except asyncio.CancelledError:
             told = True
         work.cancel()
-        await asyncio.wait({work})
+        told = await _to_its_end(work) or told
         if not work.cancelled():
             # The run will come to the same by itself, and say so.
             work.exception()
         # What is written must be answered, or the run would not know of it.
         settling = asyncio.create_task(self._recorder.settle(), name="segment's record")
-        while not settling.done():
-            try:
-                await asyncio.shield(settling)
-            except asyncio.CancelledError:
-                told = True
+        told = await _to_its_end(settling) or told
         settling.result()
         if told and not self._answers:
             raise asyncio.CancelledError
@@ -228,17 +224,16 @@ class _Host:
         self, call: TaskCall, ending: Any, *, output: Json = None, error: StepError | None = None
     ) -> None:
         self._now = self._time()
-        self._bytes += json_size(output)
-        self._answers.append(
-            Answer(
-                path=call.record.path,
-                iteration=call.record.iteration,
-                ending=ending,
-                at=self._now,
-                output=output,
-                error=error.info if error is not None else None,
-            )
+        answer = Answer(
+            path=call.record.path,
+            iteration=call.record.iteration,
+            ending=ending,
+            at=self._now,
+            output=output,
+            error=error.info if error is not None else None,
         )
+        self._bytes += json_size(output) + (json_size(error.info.to_json()) if error else 0)
+        self._answers.append(answer)
 
     def _time(self) -> datetime:
         """The run's own time: its clock is not ours."""
@@ -249,3 +244,14 @@ class _Host:
         if not self._stopped.done():
             self._stopped.set_result(None)
         await asyncio.get_running_loop().create_future()
+
+
+async def _to_its_end(task: asyncio.Task[Any]) -> bool:
+    """Waits for a task, whatever happens; returns whether we were told to stop meanwhile."""
+    told = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            told = True
+    return told
