@@ -43,6 +43,7 @@ from steploom.providers.temporal_retries import (
     retried_version,
     steps_of_tries,
     supervisor_of,
+    tries_of,
     try_under_way,
 )
 
@@ -52,7 +53,12 @@ if TYPE_CHECKING:
     from temporalio.client import WorkflowExecutionDescription
 
     from definitions.ports import Organization
-    from definitions.providers.types import ExecutionEvent, ExecutionInput, WorkflowSpec
+    from definitions.providers.types import (
+        ExecutionError,
+        ExecutionEvent,
+        ExecutionInput,
+        WorkflowSpec,
+    )
     from definitions.views import InstanceView, StepView
     from steploom.services import Services
 
@@ -275,23 +281,56 @@ class DocumentRuns:
             limit=limit,
             after=after,
         )
-        return ExecutionPage([_on_record(one) for one in page.items], page.next)
+        return ExecutionPage([await self._on_record(one) for one in page.items], page.next)
+
+    async def _on_record(self, instance: InstanceView) -> ExecutionStatus:
+        """A run in a list, as the record has it."""
+        sight = Sight(instance.execution_id, instance, None)
+        error = await self._error(sight, instance)
+        timed_out = error is not None and error.code == WORKFLOW_TIMEOUT
+        state = ExecutionState(moment(instance.status, timed_out=timed_out).execution)
+        return ExecutionStatus(
+            execution_id=instance.execution_id,
+            workflow_id=instance.workflow_id,
+            provider_type=TEMPORAL,
+            state=state,
+            start_time=instance.started_at,
+            stop_time=instance.completed_at,
+            input=None,
+            error=error if state in _FAILURES else None,
+            metadata=_metadata(sight),
+        )
 
     async def _ending(self, sight: Sight) -> Ending:
         """How a run ended: as it is on record, with the output that it gave to Temporal."""
         instance, described = sight.instance, sight.described
-        retried = sight.retried is not None
         error = None
-        if instance is not None and instance.status.ended and instance.error is not None:
-            error = error_on_record(instance.error, retried=retried)
+        if instance is not None and instance.status.ended:
+            error = await self._error(sight, instance)
         if described is not None:
             if described.close_time is None:
                 return Ending()
-            ending = await ending_of(self._services.client, described, retried=retried)
+            ending = await ending_of(
+                self._services.client, described, retried=sight.retried is not None
+            )
             return Ending(ending.output, ending.has_output, error or ending.error)
         if instance is None or instance.status is not InstanceStatus.COMPLETED:
             return Ending(error=error)
         return Ending(output=instance.output, has_output=True)
+
+    async def _error(self, sight: Sight, instance: InstanceView) -> ExecutionError | None:
+        """Why a run has failed, as it is on record."""
+        if instance.error is None:
+            return None
+        if sight.retried is None:
+            return error_on_record(instance.error)
+        error = error_on_record(instance.error, retried=True)
+        if not error.failed_at:
+            # It was stopped from outside, by the timeout of all tries; where, the last one knows.
+            tries = await tries_of(self._services.reader, self._org, instance)
+            at = tries[-1].instance.current_step_id if tries else None
+            error = error.model_copy(update={"failed_at": at or ""})
+        return error
 
     async def _begun(self, execution: str) -> dict[str, Any]:
         """The start object of a run, from Temporal."""
@@ -320,28 +359,6 @@ class DocumentRuns:
         return recorded_history(
             tries, started=started, stopped=stopped, state=state, error=ending.error
         )
-
-
-def _on_record(instance: InstanceView) -> ExecutionStatus:
-    """A run in a list, as the record has it."""
-    sight = Sight(instance.execution_id, instance, None)
-    retried = sight.retried is not None
-    error = None
-    if instance.error is not None:
-        error = error_on_record(instance.error, retried=retried)
-    timed_out = error is not None and error.code == WORKFLOW_TIMEOUT
-    state = ExecutionState(moment(instance.status, timed_out=timed_out).execution)
-    return ExecutionStatus(
-        execution_id=instance.execution_id,
-        workflow_id=instance.workflow_id,
-        provider_type=TEMPORAL,
-        state=state,
-        start_time=instance.started_at,
-        stop_time=instance.completed_at,
-        input=None,
-        error=error if state in _FAILURES else None,
-        metadata=_metadata(sight),
-    )
 
 
 def _workflow_id(sight: Sight) -> str:
