@@ -39,6 +39,7 @@ from steploom.providers.temporal_results import (
 )
 from steploom.providers.temporal_retries import (
     RETRIED,
+    error_of_try,
     no_try,
     retried_version,
     steps_of_tries,
@@ -324,13 +325,14 @@ class DocumentRuns:
             return None
         if sight.retried is None:
             return error_on_record(instance.error)
-        error = error_on_record(instance.error, retried=True)
-        if not error.failed_at:
-            # It was stopped from outside, by the timeout of all tries; where, the last one knows.
-            tries = await tries_of(self._services.reader, self._org, instance)
-            at = tries[-1].instance.current_step_id if tries else None
-            error = error.model_copy(update={"failed_at": at or ""})
-        return error
+        told = error_of_try(instance.error)
+        error = error_on_record(told)
+        if told is instance.error.get("details"):
+            return error
+        # It was stopped from outside, as by the timeout of all tries; where, the last one knows.
+        tries = await tries_of(self._services.reader, self._org, instance)
+        at = tries[-1].instance.current_step_id if tries else None
+        return error.model_copy(update={"failed_at": at or ""})
 
     async def _begun(self, execution: str) -> dict[str, Any]:
         """The start object of a run, from Temporal."""

@@ -200,6 +200,22 @@ async def test_what_is_never_retried_ends_at_once(stack: Stack) -> None:
     assert await entered(provider, execution) == [(1, "a")]
 
 
+async def test_an_output_that_is_too_large_fails_as_without_retries(stack: Stack) -> None:
+    """In no state, for the whole is too large; which another try would not change."""
+    provider, suite = await provider_for(stack), Retried()
+    steps = [{"stepId": "b", "taskId": "test.bytes", "input": {"count": 300_000}}]
+    errors = []
+    for policy in (None, PATIENT):
+        definition = {"version": "1.0.0", "steps": steps}
+        workflow_id = await created(provider, definition, retry_policy=policy)
+        status = await suite.ended(provider, await suite.started(provider, workflow_id))
+        assert status.error is not None
+        errors.append(status.error)
+        await suite.listed(provider, status)
+    assert errors[0] == errors[1]
+    assert (errors[0].code, errors[0].failed_at) == ("PayloadTooLarge", "")
+
+
 async def test_a_timeout_of_the_spec_is_that_of_all_tries(stack: Stack) -> None:
     """It ends the execution where the last one was; one of the document's own ends a try."""
     provider, suite = await provider_for(stack), Retried()
