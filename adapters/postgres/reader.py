@@ -66,6 +66,12 @@ _FILTERS = {
     "timed_out": sql.SQL("(coalesce(error ->> 'type', '') = 'WorkflowTimeout') = %(timed_out)s"),
     "tags": sql.SQL("tags @> %(tags)s"),
     "came_from": sql.SQL("origin_instance_id = %(came_from)s"),
+    "no_child_of": sql.SQL(
+        "NOT EXISTS (SELECT FROM workflow_instances AS parent"
+        " WHERE parent.id = workflow_instances.origin_instance_id"
+        " AND workflow_instances.origin_kind = 'child'"
+        " AND parent.metadata ->> %(no_child_of)s IS NOT NULL)"
+    ),
     "since": sql.SQL("started_at >= %(since)s"),
     "until": sql.SQL("started_at < %(until)s"),
     "after_time": sql.SQL("(started_at, id) < (%(after_time)s, %(after_id)s)"),
@@ -172,6 +178,7 @@ class PostgresReader:
         workflow_id: str | None = None,
         correlation_id: str | None = None,
         came_from: UUID | None = None,
+        no_child_of: str | None = None,
         statuses: Sequence[InstanceStatus] | None = None,
         timed_out: bool | None = None,
         tags: Mapping[str, str] | None = None,
@@ -188,6 +195,7 @@ class PostgresReader:
             workflow_id: Only runs of this definition.
             correlation_id: Only these.
             came_from: Only the child runs and the reruns of this run.
+            no_child_of: No child runs of a run that has this name in its metadata.
             statuses: Only runs of one of these statuses.
             timed_out: Only runs that their own timeout has ended, or only others.
             tags: Only runs that have all of these tags.
@@ -207,6 +215,7 @@ class PostgresReader:
             "workflow_id": workflow_id,
             "correlation_id": correlation_id,
             "came_from": came_from,
+            "no_child_of": no_child_of,
             "statuses": list(statuses) if statuses is not None else None,
             "timed_out": timed_out,
             "tags": Jsonb(dict(tags)) if tags else None,

@@ -34,6 +34,7 @@ from steploom.operations.documents import Checked, register
 from steploom.providers.registry import TEMPORAL
 from steploom.providers.temporal_foreign import ForeignRuns, ForeignSight
 from steploom.providers.temporal_results import temporal_errors
+from steploom.providers.temporal_retries import check_supervisor, supervisor_of
 from steploom.providers.temporal_runs import DocumentRuns, Sight
 from steploom.providers.temporal_specs import check_spec, document_of, foreign_type
 from steploom.services import load_settings, open_services, resolve_settings
@@ -108,8 +109,14 @@ class TemporalProvider:
         if errors:
             found = [Violation(**one.model_dump()).below("/definition") for one in errors]
             raise SpecError("an unusable WorkflowSpec", found)
+        supervisor = supervisor_of(spec, document)
+        definition = supervisor and check_supervisor(spec, supervisor)
         checked = Checked(spec.workflow_id, report)
         await register(self._services, self._org, [checked], actor=self._actor)
+        if supervisor and definition:
+            await self._services.store.register(
+                self._org.id, definition, supervisor, listed=False, created_by=self._actor
+            )
 
     async def start(self, workflow_id: str, given: ExecutionInput) -> ExecutionResult:
         """Starts an execution with an object as its input."""
@@ -122,8 +129,7 @@ class TemporalProvider:
             foreign = foreign_type(spec)
             if foreign is not None:
                 return await self._foreign.start(spec, foreign, given)
-            version = str(spec.definition["version"])
-            return await self._runs.start(workflow_id, version, given)
+            return await self._runs.start(spec, given)
 
     async def status(self, execution_id: str, *, history: bool = False) -> ExecutionStatus:
         """An execution as it stands."""

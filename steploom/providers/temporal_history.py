@@ -35,7 +35,7 @@ _DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 
 
 def recorded_history(
-    steps: Sequence[StepView],
+    tries: Sequence[tuple[int | None, Sequence[StepView]]],
     *,
     started: datetime,
     stopped: datetime | None,
@@ -45,13 +45,15 @@ def recorded_history(
     """The events of a run of ours, in the order in which they happened.
 
     Args:
-        steps: Its steps in the order in which they began.
+        tries: The steps of each try, in the order in which they began, with the try's number; one
+            that is not tried again has no number.
         started: When it began.
         stopped: When it ended, if it has.
         state: How it stands.
         error: Why it failed, if it did.
     """
-    middle = sorted(_of_steps(steps), key=lambda event: event.timestamp)
+    events = [event for number, steps in tries for event in _of_steps(steps, number)]
+    middle = sorted(events, key=lambda event: event.timestamp)
     first = ExecutionEvent(timestamp=started, type=EXECUTION_STARTED, details={})
     last = [end_event(state, stopped, error)] if state.ended and stopped is not None else []
     return [first, *middle, *last]
@@ -65,7 +67,7 @@ def end_event(
     return ExecutionEvent(timestamp=stopped, type=END_EVENTS[state], details=details)
 
 
-def _of_steps(steps: Sequence[StepView]) -> list[ExecutionEvent]:
+def _of_steps(steps: Sequence[StepView], number: int | None) -> list[ExecutionEvent]:
     """All of the steps' events, so that a stable sort by time puts them in their order.
 
     What happened at the same instant is left as it is here: a step is left after those inside of
@@ -75,23 +77,23 @@ def _of_steps(steps: Sequence[StepView]) -> list[ExecutionEvent]:
     inside: list[StepView] = []
     for step in steps:
         while inside and not step.path.startswith((f"{inside[-1].path}/", f"{inside[-1].path}#")):
-            events += _leaving(inside.pop())
+            events += _leaving(inside.pop(), number)
         if step.started_at is not None:
             events.append(
                 ExecutionEvent(
-                    timestamp=step.started_at, type=STATE_ENTERED, details=_details(step)
+                    timestamp=step.started_at, type=STATE_ENTERED, details=_details(step, number)
                 )
             )
         inside.append(step)
     while inside:
-        events += _leaving(inside.pop())
+        events += _leaving(inside.pop(), number)
     return events
 
 
-def _leaving(step: StepView) -> list[ExecutionEvent]:
+def _leaving(step: StepView, number: int | None) -> list[ExecutionEvent]:
     if step.completed_at is None or not step.status.ended:
         return []
-    details = {**_details(step), "status": str(step.status)}
+    details = {**_details(step, number), "status": str(step.status)}
     if step.attempts:
         details["attempts"] = step.attempts
     if step.error is not None:
@@ -102,8 +104,10 @@ def _leaving(step: StepView) -> list[ExecutionEvent]:
     return [ExecutionEvent(timestamp=step.completed_at, type=kind, details=details)]
 
 
-def _details(step: StepView) -> dict[str, Any]:
+def _details(step: StepView, number: int | None) -> dict[str, Any]:
     details: dict[str, Any] = {"state": step.path}
+    if number is not None:
+        details["attempt"] = number
     if step.task_id is not None:
         details["task"] = step.task_id
     if step.iteration > 1:

@@ -23,6 +23,7 @@ from definitions.providers.errors import SpecError, Violation, provider_errors
 from definitions.providers.limits import MAX_INPUT, MAX_OUTPUT
 from definitions.providers.types import ExecutionError, ExecutionState
 from steploom.operations.temporal import unreachable
+from steploom.providers.temporal_retries import error_of_try
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +97,10 @@ def state_of(described: WorkflowExecution, error: ExecutionError | None) -> Exec
     return state
 
 
-async def ending_of(client: Client, described: WorkflowExecutionDescription) -> Ending:
-    """How a run that has ended did so.
+async def ending_of(
+    client: Client, described: WorkflowExecutionDescription, *, retried: bool = False
+) -> Ending:
+    """How a run that has ended did so. ``retried``: it tried another one again.
 
     Raises:
         UnreachableError: Temporal does not answer.
@@ -106,13 +109,15 @@ async def ending_of(client: Client, described: WorkflowExecutionDescription) -> 
     try:
         output = await asyncio.wait_for(handle.result(follow_runs=False), _ANSWER)
     except WorkflowFailureError as failure:
-        return Ending(error=error_of_failure(failure.cause))
+        return Ending(error=error_of_failure(failure.cause, retried=retried))
     except RPCError as error:
         raise unreachable(error) from error
     return Ending(output=output, has_output=True)
 
 
-def error_of_failure(cause: BaseException | None) -> ExecutionError | None:
+def error_of_failure(
+    cause: BaseException | None, *, retried: bool = False
+) -> ExecutionError | None:
     """Why Temporal says that a run failed; None for one that was cancelled."""
     match cause:
         case CancelledError():
@@ -126,7 +131,7 @@ def error_of_failure(cause: BaseException | None) -> ExecutionError | None:
         case ApplicationError():
             told = cause.details[0] if cause.details else None
             if isinstance(told, dict) and told.get("type") == cause.type:
-                return error_on_record(told)
+                return error_on_record(told, retried=retried)
             return ExecutionError(
                 code=cause.type or "ApplicationError",
                 message=cause.message,
@@ -144,8 +149,13 @@ def _below(error: FailureError) -> str:
     return f"{name or type(inner).__name__}: {inner}"[:_MAX_CAUSE]
 
 
-def error_on_record(error: dict[str, Any]) -> ExecutionError:
-    """The error of one of our runs: its type as the code, its details as the cause."""
+def error_on_record(error: dict[str, Any], *, retried: bool = False) -> ExecutionError:
+    """The error of one of our runs: its type as the code, its details as the cause.
+
+    ``retried``: it tried another one again, and that one's last error counts.
+    """
+    if retried:
+        error = error_of_try(error)
     details = error.get("details")
     cause = "" if details is None else json.dumps(details, ensure_ascii=False)
     kind = str(error.get("type") or "Error")

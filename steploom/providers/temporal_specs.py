@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from definitions.durations import DurationError, format_duration, parse_duration
 from definitions.names import WORKFLOW_TYPE
-from definitions.providers.errors import SpecError, UnsupportedError, Violation
+from definitions.providers.errors import SpecError, Violation
 from definitions.providers.limits import json_type
 from steploom.providers.registry import TEMPORAL
 
@@ -89,15 +89,12 @@ def foreign_type(spec: WorkflowSpec) -> ForeignType | None:
 def document_of(spec: WorkflowSpec) -> dict[str, Any]:
     """The document that is registered for a spec: its own, with what the spec says beside it.
 
+    The timeout of a spec whose executions are tried again is that of all tries together, and does
+    not concern the document.
+
     Raises:
         SpecError: The spec and its document say different things.
-        UnsupportedError: The spec wants whole runs to be tried again.
     """
-    if spec.attempts > 1:
-        raise UnsupportedError(
-            "a document's run as a whole is tried once, so retry_policy.max_attempts can be 0 or 1",
-            hint="give the steps a retryPolicy; `steploom rerun` runs a run again from a step",
-        )
     given: dict[str, Any] = dict(spec.definition)
     found = []
     if given.setdefault("workflowId", spec.workflow_id) != spec.workflow_id:
@@ -111,7 +108,7 @@ def document_of(spec: WorkflowSpec) -> dict[str, Any]:
     given.setdefault("name", spec.name[:_MAX_NAME])
     if spec.description:
         given.setdefault("description", spec.description)
-    if spec.timeout is not None and spec.timeout.nanoseconds:
+    if spec.timeout is not None and spec.timeout.nanoseconds and spec.attempts == 1:
         wanted = spec.timeout.to_timedelta()
         own = given.setdefault("timeout", format_duration(wanted))
         if _differs(own, wanted):

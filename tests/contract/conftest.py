@@ -8,4 +8,6 @@ from tests.workflows.conftest import stack, workflows_database_url
 
 __all__ = ["stack", "workflows_database_url"]
 
-pytest.register_assert_rewrite("steploom.testing.provider_contract")
+pytest.register_assert_rewrite(
+    "steploom.testing.provider_contract", "steploom.testing.retry_contract"
+)

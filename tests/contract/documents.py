@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from typing_extensions import override
 
 from steploom.providers.temporal import TemporalProvider
 from steploom.services import Services
 from steploom.testing.provider_contract import GO, Behaviour, ProviderContract
+from steploom.testing.retry_contract import RetryContract
 
 if TYPE_CHECKING:
     from definitions.ports import Organization
@@ -63,3 +64,28 @@ async def created(provider: TemporalProvider, definition: Any, **fields: Any) ->
     spec = Documents().spec(definition=definition, **fields)
     await provider.create(spec)
     return spec.workflow_id
+
+
+def unstable(failures: int, then: Behaviour) -> dict[str, Any]:
+    """A document of which so many runs of an execution fail, before it behaves as ``then``."""
+    after = document(then)
+    steps = [
+        {"stepId": "begin", "taskId": "core.noop"},
+        {
+            "stepId": "charge",
+            "taskId": "test.unstable",
+            "input": {"times": failures},
+            "retryPolicy": {"maxAttempts": 1},
+        },
+        *after["steps"],
+    ]
+    return {**after, "steps": steps}
+
+
+class Retried(Documents, RetryContract):
+    """The same for documents whose runs are tried again."""
+
+    @override
+    def unstable(self, failures: int, then: Literal["succeeds", "waits"]) -> Any:
+        """A document."""
+        return unstable(failures, then)

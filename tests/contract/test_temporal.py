@@ -17,7 +17,6 @@ from definitions.providers.errors import (
     ProviderNotFoundError,
     SpecError,
     UnavailableError,
-    UnsupportedError,
 )
 from definitions.providers.port import ProviderContext
 from definitions.providers.types import ExecutionInput, ExecutionState
@@ -47,17 +46,6 @@ class TestTemporal(Documents):
     async def reopened(self, stack: Stack) -> TemporalProvider:
         """Another one, as after a restart."""
         return await provider_for(stack)
-
-
-async def test_whole_runs_of_a_document_are_not_tried_again(stack: Stack) -> None:
-    """That is said at once, and nothing is created."""
-    provider = await provider_for(stack)
-    policy = {"max_attempts": 2, "backoff_rate": 1.0}
-    spec = Documents().spec(retry_policy=policy)
-    with pytest.raises(UnsupportedError, match="max_attempts can be 0 or 1"):
-        await provider.create(spec)
-    with pytest.raises(ProviderNotFoundError):
-        await provider.list(spec.workflow_id)
 
 
 async def test_an_array_is_no_input(stack: Stack) -> None:

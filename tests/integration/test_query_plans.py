@@ -54,6 +54,10 @@ FILL: dict[str, dict[str, str]] = {
         "started_at": AT, "updated_at": AT, "trace_id": "n", "trace_created_at": AT,
         "idempotency_key": "CASE WHEN n % 10 = 1 THEN 'k' || n END",
         "correlation_id": "'c' || n / 3",
+        "origin_kind": "CASE WHEN n % 7 = 3 THEN 'child' END",
+        "origin_instance_id": "CASE WHEN n % 7 = 3 THEN lpad(to_hex(n - 50), 32, '0')::uuid END",
+        "metadata": "CASE WHEN n % 3 = 1 THEN jsonb_build_object('providerRetried', '1.0.0')"
+        " ELSE '{}' END",
     },
     "workflow_trace": {
         "id": "n", "created_at": AT, "org_id": ORG, "instance_id": ID,
@@ -133,6 +137,10 @@ QUERIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "the first page": (_page(), {}),
     "a page far back": (_page("after_time"), {}),
     "a page of a definition": (_page("workflow_id", "after_time"), {}),
+    "a page of a definition without tries": (
+        _page("workflow_id", "no_child_of", "after_time"),
+        {"no_child_of": "providerRetried"},
+    ),
     "a page of a time": (_page("since", "until"), {}),
     "a page of a frequent status": (_page("status", "after_time"), {"status": "completed"}),
     "a page of a rare status": (_page("status"), {"status": "running"}),

@@ -253,6 +253,38 @@ async def test_a_run_knows_where_it_came_from(
     assert (await reader.list_instances(DEFAULT, came_from=child.instance_id)).items == []
 
 
+async def test_child_runs_of_some_runs_can_be_left_out(
+    recorder: PostgresRecorder, reader: PostgresReader
+) -> None:
+    """Of those that have a name in their metadata; other runs' and their reruns stay."""
+    marked, plain = run_ref("marked"), run_ref("plain")
+    await recorder.write(started(marked, metadata={"mark": "1.0.0"}))
+    await recorder.write(started(plain, metadata={"mark": None, "other": "x"}))
+    for name, parent, kind in (
+        ("left-out", marked, "child"),
+        ("rerun", marked, "rerun"),
+        ("stays", plain, "child"),
+    ):
+        origin = RunOrigin.model_validate(
+            {
+                "kind": kind,
+                "instanceId": parent.instance_id,
+                "executionId": parent.execution_id,
+                "path": "a",
+            }
+        )
+        await recorder.write(started(run_ref(name), 1, origin=origin))
+    page = await reader.list_instances(DEFAULT, no_child_of="mark")
+    assert {run.execution_id for run in page.items} == {
+        "exec-marked",
+        "exec-plain",
+        "exec-rerun",
+        "exec-stays",
+    }
+    assert len((await reader.list_instances(DEFAULT, no_child_of="other")).items) == 4
+    assert len((await reader.list_instances(DEFAULT)).items) == 5
+
+
 async def test_an_output_that_was_wrapped_says_so(
     recorder: PostgresRecorder, reader: PostgresReader
 ) -> None:

@@ -128,6 +128,17 @@ def remember(given: Failing, context: TaskContext) -> Any:
     return fail(given, context)
 
 
+@task("test.unstable")
+def unstable(given: Failing, context: TaskContext) -> Any:
+    """Fails in so many runs of one execution, each of which has an idempotency key of its own."""
+    execution = context.execution_id.partition("/")[0]
+    seen = REMEMBERED.setdefault(execution, [])
+    seen.append((context.attempt, context.idempotency_key))
+    runs = len({key for _, key in seen})
+    fails = given.times is None or runs <= given.times
+    return fail(given.model_copy(update={"times": context.attempt if fails else 0}), context)
+
+
 @task("test.fail")
 def fail(given: Failing, context: TaskContext) -> Any:
     if given.times is None or context.attempt <= given.times:
