@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from worker.interpreter.host import StepError, step_error
     from worker.interpreter.requests import object_input
     from worker.interpreter.retries import next_attempt_at
+    from worker.retrying import told_to_stop
 
 if TYPE_CHECKING:
     from definitions.jsontypes import Json, JsonObject
@@ -71,6 +72,9 @@ class ChildRuns:
                 again = next_attempt_at(call.retry, error, attempt, now=now, deadline=call.deadline)
                 if again is None:
                     raise
+                if told_to_stop():
+                    # The child failed before it heard of it. Nobody will say it a second time.
+                    raise asyncio.CancelledError from error
             await asyncio.sleep((again - now).total_seconds())
 
     async def _attempt(self, call: TaskCall, attempt: int) -> Json:
@@ -90,7 +94,7 @@ class ChildRuns:
             )
             return await handle
         except ChildWorkflowError as error:
-            if is_cancelled_exception(error) and _told_to_stop():
+            if is_cancelled_exception(error) and told_to_stop():
                 raise asyncio.CancelledError from error
             raise _step_error(error, start) from error
         except WorkflowAlreadyStartedError as error:
@@ -125,12 +129,6 @@ class ChildRuns:
             iteration=call.record.iteration,
         )
         return ChildMemo(depth=self._depth + 1, origin=origin)
-
-
-def _told_to_stop() -> bool:
-    """Whether the step was cancelled, and not the child alone."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def read_memo() -> ChildMemo:

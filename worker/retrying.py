@@ -5,6 +5,7 @@ Runs inside the workflow; it keeps no state.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,12 @@ def retry_policy(
         maximum_attempts=max(1, retry.max_attempts - before),
         non_retryable_error_types=[*retry.non_retryable_errors, *never] or None,
     )
+
+
+def told_to_stop() -> bool:
+    """Whether the current step was cancelled, which what it waited for may not have heard of."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def timeout_info(message: str, attempts: int | None = None) -> ErrorInfo:

@@ -27,7 +27,14 @@ with workflow.unsafe.imports_passed_through():
     from worker.interpreter.retries import backoff
     from worker.kept_records import MAX_CARRIED_BYTES, MAX_KEPT_BYTES, KeptRecords
     from worker.ordered_waits import OrderedWaits
-    from worker.retrying import UNLIMITED, cause_of, retry_policy, step_error_of, timeout_info
+    from worker.retrying import (
+        UNLIMITED,
+        cause_of,
+        retry_policy,
+        step_error_of,
+        timeout_info,
+        told_to_stop,
+    )
     from worker.task_room import TaskRoom
 
 if TYPE_CHECKING:
@@ -239,12 +246,11 @@ class TemporalHost:
             return answer.output
         if answer.ending == "failed":
             raise StepError(answer.error or ErrorInfo(type="InternalError", message="no error"))
+        if told_to_stop():
+            raise asyncio.CancelledError
         if answer.ending == "again":
             due = answer.at + backoff(call.retry, 1)
             return await self.call_activity(call, attempts_before=1, due=due)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
         # What was told to stop is another step.
         return await self.call_activity(call, attempts_before=1)
 

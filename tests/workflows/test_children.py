@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import CancelledError
 
 from definitions.errors import NotFoundError
-from definitions.names import UPDATE_SKIP, WORKFLOW_TYPE
+from definitions.names import SIGNAL_EVENT, UPDATE_SKIP, WORKFLOW_TYPE
 from tests.workflows.documents import branch, definition, retry, step
 from tests.workflows.stack import DEFAULT, soon, until
 from tests.workflows.tasks import gate
@@ -418,3 +418,24 @@ async def test_a_run_with_a_foreign_parent_came_from_nowhere(stack: Stack) -> No
     )
     await stack.result(handle)
     assert (await stack.record(handle)).instance.origin is None
+
+
+async def test_a_cancellation_that_meets_a_child_which_fails_by_itself(stack: Stack) -> None:
+    """No further attempt is waited for, although the child never heard of it."""
+    queue = f"test-{uuid4().hex[:12]}"
+    async with stack.worker(task_queue=queue) as served:
+        inner = await registered(
+            served, step("told", "core.event", input={"name": "fail"}), step("bad", "core.fail")
+        )
+        handle = await served.start(definition(child("c", inner, retryPolicy=retry(2, "PT1H"))))
+        other, _ = await child_of(served, handle, "c")
+        await served.waits(other, "told")
+    # Nobody serves the two now: both will hear what was said at the same time.
+    await other.signal(SIGNAL_EVENT, {"name": "fail"})
+    await handle.cancel()
+    async with stack.worker(task_queue=queue) as served:
+        cause = await served.end(handle)
+        assert isinstance(cause, CancelledError)
+        record = await served.record(handle)
+        assert record.instance.status == "cancelled"
+        assert record.statuses() == [("c", "cancelled")]

@@ -164,16 +164,11 @@ async def test_a_segment_that_is_cancelled(stack: Stack) -> None:
     assert record.instance.status == "cancelled"
 
 
-async def test_the_end_that_a_segment_has_written_counts(stack: Stack) -> None:
-    """A run that is cancelled while its end is being written has ended well, and says so."""
-    here = gate("segment-end")
-    handle = await stack.start(
-        definition(
-            local("before", "${input.n}"),
-            step("last", "test.gate-local", input={"gate": "segment-end", "n": 5}),
-        ),
-        {"n": 1},
-    )
+async def cancelled_while_written(stack: Stack, name: str, *then: dict[str, Any]) -> Handle:
+    """A run that is cancelled after the last task of its segment, before that is on record."""
+    here = gate(name)
+    first = step("first", "test.gate-local", input={"gate": name, "n": 5})
+    handle = await stack.start(definition(first, *then))
     await soon(here.entered)
     async with await psycopg.AsyncConnection.connect(stack.url) as locking:
         await locking.execute("LOCK TABLE workflow_steps IN ACCESS EXCLUSIVE MODE")
@@ -191,13 +186,29 @@ async def test_the_end_that_a_segment_has_written_counts(stack: Stack) -> None:
         await until(heard)
         # Until the worker has told the activity, too; were it later, the test would be easier.
         await asyncio.sleep(0.5)
-    assert (await stack.result(handle))["n"] == 5
+    return handle
+
+
+async def test_the_end_that_a_segment_has_written_counts(stack: Stack) -> None:
+    """A run that is cancelled while its end is being written has ended well, and says so."""
+    handle = await cancelled_while_written(stack, "segment-end", local("last"))
+    assert (await stack.result(handle))["n"] == 6
     record = await stack.record(handle)
     assert record.instance.status == "completed"
-    assert record.statuses() == [("before", "completed"), ("last", "completed")]
+    assert record.statuses() == [("first", "completed"), ("last", "completed")]
     assert record.event("workflow.completed")["outcome"] == "success"
     acted = await stack.reader.actions(DEFAULT, record.instance.id)
     assert [one.action for one in acted] == ["cancel"]
+
+
+async def test_a_cancelled_run_makes_no_further_attempt(stack: Stack) -> None:
+    """A task that fails while its run is cancelled is not tried again; what came before counts."""
+    failing = step("bad", "test.fail-local", retryPolicy=retry(5, "PT1H"))
+    handle = await cancelled_while_written(stack, "segment-again", failing, local("never"))
+    assert isinstance(await stack.end(handle), CancelledError)
+    record = await stack.record(handle)
+    assert record.statuses() == [("first", "completed"), ("bad", "cancelled")]
+    assert record.attempt_statuses("bad") == ["failed"]
 
 
 async def test_a_run_that_is_paused_in_its_last_step(stack: Stack) -> None:
