@@ -174,7 +174,8 @@ class Interpreter:
 
     def _fail(self, error: StepError) -> None:
         state = self.state
-        if state.cancelling and error.info.type != "WorkflowTimeout":
+        timed_out = error.info.type == "WorkflowTimeout"
+        if state.cancelling and not timed_out and not self._host.ahead:
             self._end(InstanceStatus.CANCELLED)
             return
         state.error, state.failure = error.info.as_seen(), error.info.to_json()
