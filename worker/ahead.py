@@ -29,6 +29,11 @@ class Ahead:
     def __bool__(self) -> bool:
         return bool(self._answers) or self._ended
 
+    @property
+    def answers(self) -> int:
+        """How many are left."""
+        return len(self._answers)
+
     def add(self, answers: Sequence[Answer], *, ended: bool = False) -> None:
         """What a segment has answered. ``ended``: it has written the run's end, too."""
         self._answers.extend(answers)

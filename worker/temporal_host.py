@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 
     from definitions.calls import Answer, SegmentRequest
     from definitions.jsontypes import Json
-    from definitions.records import InstanceRecord, Record, RunRef
+    from definitions.records import InstanceRecord, Record
     from worker.child_runs import ChildRuns
     from worker.interpreter.host import TaskCall
+    from worker.interpreter.state import RunState
 
 #: How much later than a task's own limit Temporal gives an attempt up: an attempt ends itself, and
 #: has its end on record, unless its worker is gone.
@@ -70,14 +71,15 @@ class TemporalHost:
 
     def __init__(
         self,
-        ref: RunRef,
+        state: RunState,
         *,
         children: ChildRuns,
         liveness_timeout: timedelta,
         history_limit: int,
         records: Sequence[Record] = (),
     ) -> None:
-        self._ref = ref
+        self._state = state
+        self._ref = state.ref
         self._children = children
         self._liveness_timeout = liveness_timeout
         self._history_limit = history_limit
@@ -94,6 +96,8 @@ class TemporalHost:
         self._disturbed = False
         #: How many facts were kept when the run went on from its last answer of a segment.
         self._mark = 0
+        #: The last number in the order that was taken while a segment was under way.
+        self._last_seq = 0
         self.draining = False
         #: What a segment needs that begins with this task, if there is to be one.
         self.segment: Callable[[TaskCall], SegmentRequest | None] = lambda _: None
@@ -141,7 +145,7 @@ class TemporalHost:
     async def call(self, call: TaskCall) -> Json:
         """Runs a task as an activity, as a local one, or as a run of its own."""
         if self._ahead:
-            answer = self._ahead.take(call)
+            answer = self._take(call)
             if answer is not None:
                 # What was kept on the way from the answer before is on record.
                 self._kept.cut(self._mark)
@@ -236,8 +240,20 @@ class TemporalHost:
             raise
         answered = SegmentAnswer.model_validate(value)
         self._room.answered(json_size(value))
+        if not answered.answers:
+            return None
         self._ahead.add(answered.answers, ended=answered.ended)
-        return self._ahead.take(call) if self._ahead else None
+        # The same numbers as there, whatever has come meanwhile and taken some of them: they are on
+        # record, and one event names the number of another.
+        self._last_seq, self._state.seq = self._state.seq, call.ended_seq
+        return self._take(call)
+
+    def _take(self, call: TaskCall) -> Answer | None:
+        """This task's answer in what a segment has done; with the last one, numbers are new."""
+        answer = self._ahead.take(call)
+        if not self._ahead.answers:
+            self._state.seq = max(self._state.seq, self._last_seq)
+        return answer
 
     async def _answered(self, call: TaskCall, answer: Answer) -> Json:
         """What a segment has answered; the next attempt where that is wanted."""

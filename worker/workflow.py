@@ -293,7 +293,7 @@ class DefinitionWorkflow:
             )
         )
         host = self._make_host(
-            state.ref,
+            state,
             children=ChildRuns(
                 state.ref, depth=read_memo().depth, correlation_id=state.correlation_id
             ),
