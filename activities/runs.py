@@ -14,7 +14,7 @@ from activities.beginning import UNKNOWN, Beginning
 from activities.configuration import PinnedConfig, pin_configuration
 from activities.recording import write_record
 from activities.reruns import prepare_rerun
-from definitions.calls import ResolvedRun, ResolveRequest
+from definitions.calls import RecordedEnd, ResolvedRun, ResolveRequest
 from definitions.document import Definition
 from definitions.errors import (
     ConflictError,
@@ -158,6 +158,24 @@ class RunActivities:
             liveness_timeout=self._liveness_timeout,
             history_limit=self._history_limit,
             segments=self._segments,
+            ended=await self._find_end(org, ref.instance_id) if request.repeated else None,
+        )
+
+    async def _find_end(self, org: Organization, instance: UUID) -> RecordedEnd | None:
+        """How the run has ended on record.
+
+        A run whose tasks are all local begins and ends in one workflow task. Where the server
+        refuses its end, because something came in meanwhile, all of it is done again; but it has
+        ended, whatever came, and everybody has been told.
+        """
+        found = await self._reader.find_instance(org.id, str(instance))
+        if not found.status.ended or found.completed_at is None:
+            return None
+        return RecordedEnd(
+            status=str(found.status),
+            output=found.output,
+            error=found.error,
+            ended_at=found.completed_at,
         )
 
     async def _describe(

@@ -142,7 +142,8 @@ class ResolveRequest(_Payload):
 
     ``origin``: the step that started it, where one did. ``problem`` says why ``start`` could not
     even be decoded. ``failed``: the run was resolved and then could not be set up; all that is left
-    is to have that on record.
+    is to have that on record. ``repeated``: something came before this is asked, perhaps a first
+    try of the run's whole beginning.
     """
 
     start: Any = None
@@ -153,6 +154,16 @@ class ResolveRequest(_Payload):
     first_run_id: str
     started_at: datetime
     interpreter_version: int
+    repeated: bool = False
+
+
+class RecordedEnd(_Payload):
+    """How a run has ended on record, its values as they were stored: redacted ones stay so."""
+
+    status: str
+    output: JsonValue = None
+    error: dict[str, Any] | None = None
+    ended_at: datetime
 
 
 class ResolvedRun(_Payload):
@@ -161,7 +172,8 @@ class ResolvedRun(_Payload):
     ``config``: its configuration, as expressions see it. ``webhook_url``: whom its end is told.
     ``requirements``: what operators have said of the fields of its steps, by their ids.
     ``reused``: it goes on where an earlier run stood. ``depth``: how many runs are above it.
-    ``segments``: local tasks in a row are run in one activity.
+    ``segments``: local tasks in a row are run in one activity. ``ended``: it has ended on record
+    already, in a try that Temporal did not take.
     """
 
     error: ErrorInfo | None = None
@@ -183,3 +195,4 @@ class ResolvedRun(_Payload):
     liveness_timeout: float = 30.0
     history_limit: int = 3000
     segments: bool = False
+    ended: RecordedEnd | None = None

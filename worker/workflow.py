@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 #: How many arguments a run has that goes on where another one stopped.
 _CONTINUED = 2
+#: The events of a history when its first workflow task begins, if nothing came in before.
+_FIRST_TASK = 3
 
 
 @workflow.defn(dynamic=True)
@@ -237,6 +239,7 @@ class DefinitionWorkflow:
             started_at=self._now(),
             interpreter_version=INTERPRETER_VERSION,
             origin=read_memo().origin,
+            repeated=info.get_current_history_length() > _FIRST_TASK,
         )
         resolved, cancelled = await _resolve(request)
         if resolved.error is not None:
@@ -255,6 +258,8 @@ class DefinitionWorkflow:
             raise
         if self._interpreter is None:
             raise AssertionError("the run was not set up")
+        if resolved.ended is not None:
+            self._interpreter.adopt(resolved.ended)
         for event in self._early:
             self._interpreter.receive(event)
         if cancelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from temporalio.api.enums.v1 import EventType
@@ -129,3 +130,27 @@ async def test_events_are_chained_across_a_disturbed_segment(stack: Stack) -> No
         chain = [(row["seq"], row["after_seq"]) for row in await rows.fetchall()]
     assert len(chain) == 3
     assert [after for _, after in chain] == [None, *(seq for seq, _ in chain[:2])]
+
+
+async def test_an_end_that_the_server_refuses_counts(stack: Stack) -> None:
+    """A run that was cancelled while its one workflow task ended it has the end that is on record.
+
+    The server takes no end of a run to which something came meanwhile, and has it all done again.
+    """
+
+    async def once() -> None:
+        handle = await stack.start(
+            definition(*(local(f"s{n}", "${input.n}") for n in range(5))), {"n": 1}
+        )
+        await handle.cancel()
+        cause = await stack.end(handle)
+        record = await stack.record(handle)
+        status = "completed" if cause is None else "cancelled"
+        assert record.instance.status == status
+        assert {one.status for one in record.steps} <= {status, "completed"}
+        [ended] = [one for one in record.events if one.event_type == "workflow.completed"]
+        wanted = "success" if cause is None else "cancelled"
+        assert ended.event_data["data"]["workflow"]["outcome"] == wanted
+
+    for _ in range(4):
+        await asyncio.gather(*(once() for _ in range(15)))

@@ -29,6 +29,7 @@ from worker.interpreter.values import evaluate, refuse_references
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from definitions.calls import RecordedEnd
     from definitions.jsontypes import Json, JsonObject
     from definitions.records import InstanceRecord
     from worker.interpreter.events import EventMessage, Reception
@@ -136,6 +137,13 @@ class Interpreter:
         if state.ended_at is None:
             state.ended_at = self._host.now()
             self._chronicle.run_ended()
+
+    def adopt(self, end: RecordedEnd) -> None:
+        """Ends the run as it has ended on record."""
+        state = self.state
+        state.status, state.ended_at = InstanceStatus(end.status), end.ended_at
+        state.output, state.failure = end.output, end.error
+        state.stage = "done"
 
     def check_decision(self, request: DecisionRequest) -> None:
         """Raises ``RefusedError`` when ``decide`` would."""

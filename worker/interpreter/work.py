@@ -262,8 +262,8 @@ class StepWork:
                 InlineCall(step, unit, active.iteration, active.deadline, announce)
             )
         except (asyncio.CancelledError, StepError):
-            # Who is told to stop as well, by a sibling, the clock or the whole run, stops. A failure
-            # behind which the run has gone on already counts.
+            # Who is told to stop as well, by a sibling, the clock or the whole run, stops. A
+            # failure counts behind which the run has gone on already.
             if _is_skipped(unit) and not scope.cancelled and not self._host.ahead:
                 raise SkippedError from None
             raise
