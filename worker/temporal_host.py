@@ -241,6 +241,8 @@ class TemporalHost:
         answered = SegmentAnswer.model_validate(value)
         self._room.answered(json_size(value))
         if not answered.answers:
+            # It broke before its first task, with which these would have been written.
+            self._kept.put_back(carried)
             return None
         self._ahead.add(answered.answers, ended=answered.ended)
         # The same numbers as there, whatever has come meanwhile and taken some of them: they are on
